@@ -1,0 +1,278 @@
+"""Packets as the kernel carries them: a stack of headers, slotted and cheap to copy.
+
+IPv4 addresses are 32-bit ints (rules and routes compare them with masks), MAC addresses are strings, because most of
+those that dockerd makes are random: the model then writes a symbol such as `mac(host:docker0)` and the live side maps
+the real address to the same symbol before anything is compared.
+
+Left out: IPv6, IP options, TCP options other than their length's effect (Hopcast never compares them).
+Header layouts follow RFC 791/792/768/9293/826/7348.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, fields
+from enum import IntEnum, IntFlag
+from typing import Any
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+ZERO_MAC = "00:00:00:00:00:00"
+
+
+class EtherType(IntEnum):
+    IPV4 = 0x0800
+    ARP = 0x0806
+
+
+class Proto(IntEnum):
+    """IP protocol numbers, by the names that iptables and Docker use."""
+
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+
+
+class IcmpType(IntEnum):
+    ECHO_REPLY = 0
+    DEST_UNREACH = 3
+    REDIRECT = 5
+    ECHO_REQUEST = 8
+    TIME_EXCEEDED = 11
+
+
+class Unreach(IntEnum):
+    """Codes of ICMP destination unreachable (include/uapi/linux/icmp.h)."""
+
+    NET = 0
+    HOST = 1
+    PROTOCOL = 2
+    PORT = 3
+    FRAG_NEEDED = 4
+    NET_PROHIBITED = 9
+    HOST_PROHIBITED = 10
+    ADMIN_PROHIBITED = 13
+
+
+class TcpFlag(IntFlag):
+    FIN = 0x01
+    SYN = 0x02
+    RST = 0x04
+    PSH = 0x08
+    ACK = 0x10
+
+
+def ip(text: str) -> int:
+    """Dotted quad to int; ValueError when it is not one.
+
+    >>> hex(ip("172.17.0.2"))
+    '0xac110002'
+    """
+    parts = text.split(".")
+    if len(parts) != 4 or not all(p.isdigit() and len(p) <= 3 and int(p) < 256 for p in parts):
+        raise ValueError(f"{text!r} is not an IPv4 address")
+    a, b, c, d = map(int, parts)
+    return a << 24 | b << 16 | c << 8 | d
+
+
+def dotted(address: int) -> str:
+    """Int to dotted quad.
+
+    >>> dotted(0xac110002)
+    '172.17.0.2'
+    """
+    return f"{address >> 24 & 255}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+def mask_of(prefix_length: int) -> int:
+    """Netmask of a prefix length, as an int."""
+    return (0xFFFFFFFF << (32 - prefix_length)) & 0xFFFFFFFF
+
+
+def cidr(text: str) -> tuple[int, int]:
+    """`10.0.0.0/8` or `10.0.0.1` to (address, mask); host bits stay as written."""
+    address, _, length = text.partition("/")
+    return ip(address), mask_of(int(length)) if length else 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class Ethernet:
+    src: str
+    dst: str
+    ethertype: int = EtherType.IPV4
+
+
+@dataclass(slots=True)
+class Arp:
+    """An Ethernet/IPv4 ARP message; op 1 asks, 2 answers."""
+
+    op: int
+    sender_mac: str
+    sender_ip: int
+    target_mac: str
+    target_ip: int
+
+
+@dataclass(slots=True)
+class IPv4:
+    src: int
+    dst: int
+    proto: int
+    ttl: int = 64
+    df: bool = False
+    mf: bool = False
+    offset: int = 0
+    """Fragment offset in bytes."""
+    tos: int = 0
+
+
+@dataclass(slots=True)
+class Icmp:
+    """Echo messages use ident and seq; errors carry the offending datagram as the packet's `inner`."""
+
+    type: int
+    code: int = 0
+    ident: int = 0
+    seq: int = 0
+    mtu: int = 0
+
+
+@dataclass(slots=True)
+class Udp:
+    sport: int
+    dport: int
+
+
+@dataclass(slots=True)
+class Tcp:
+    """seq and ack are relative to the initial sequence numbers: the SYN has seq 0, the first byte of data seq 1."""
+
+    sport: int
+    dport: int
+    flags: int
+    seq: int = 0
+    ack: int = 0
+
+
+@dataclass(slots=True)
+class Vxlan:
+    vni: int
+
+
+Transport = Icmp | Udp | Tcp
+_ids = itertools.count(1)
+
+
+@dataclass(slots=True, eq=False)
+class Packet:
+    """A header stack plus what the kernel's skb carries beside it.
+
+    Exactly one of `arp` and `ip` is set. `payload` is application data; `inner` is the packet inside: the frame that a
+    VXLAN header carries, or the datagram that an ICMP error quotes.
+    `csum` says what a capture would find in the transport checksum: "valid", or "partial" when the kernel left it to the
+    device (CHECKSUM_PARTIAL), as it does for its own TCP and UDP on veth, bridge and loopback.
+    """
+
+    eth: Ethernet | None = None
+    arp: Arp | None = None
+    ip: IPv4 | None = None
+    l4: Transport | None = None
+    vxlan: Vxlan | None = None
+    payload: bytes = b""
+    inner: Packet | None = None
+    csum: str = "valid"
+    # skb metadata: not on the wire, not compared
+    mark: int = 0
+    ct: Any = None
+    """Conntrack's (entry, ctinfo) for this packet in the namespace where it is now; veth scrubs it."""
+    nf_bridge: Any = None
+    """br_netfilter's note (physical in-port, whether PRE_ROUTING has run)."""
+    pkt_type: str = "host"
+    """host | broadcast | otherhost | outgoing, as eth_type_trans sets it."""
+    uid: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.uid:
+            self.uid = next(_ids)
+
+    def copy(self) -> Packet:
+        """A packet of its own (headers copied), same uid, same skb metadata."""
+        clone = self.snapshot()
+        clone.mark, clone.ct, clone.nf_bridge, clone.pkt_type = self.mark, self.ct, self.nf_bridge, self.pkt_type
+        return clone
+
+    def snapshot(self) -> Packet:
+        """What a sniffer would see now: headers copied, no skb metadata."""
+        return Packet(
+            eth=_copy(self.eth), arp=_copy(self.arp), ip=_copy(self.ip), l4=_copy(self.l4), vxlan=_copy(self.vxlan),
+            payload=self.payload, inner=self.inner.snapshot() if self.inner else None, csum=self.csum, uid=self.uid,
+        )
+
+    def size(self) -> int:
+        """Length in bytes of the IP datagram (or ARP message), without the Ethernet header."""
+        if self.ip is None:
+            return 28
+        l4 = {Icmp: 8, Udp: 8, Tcp: 20}.get(type(self.l4), 0)
+        inner = self.inner.size() + (14 if self.inner.eth and self.vxlan else 0) if self.inner else 0
+        return 20 + l4 + (8 if self.vxlan else 0) + len(self.payload) + inner
+
+    def fields(self) -> dict[str, Any]:
+        """Flat `header.field -> value` in wire order, addresses dotted: what tables show and comparisons compare."""
+        flat: dict[str, Any] = {}
+        for name in ("eth", "arp", "ip", "l4", "vxlan"):
+            header = getattr(self, name)
+            if header is None:
+                continue
+            label = type(header).__name__.lower() if name == "l4" else name
+            for f in fields(header):
+                value = getattr(header, f.name)
+                if name in ("ip", "arp") and f.name in ("src", "dst", "sender_ip", "target_ip"):
+                    value = dotted(value)
+                elif f.name == "flags":
+                    value = flag_names(value)
+                flat[f"{label}.{f.name}"] = value
+        if self.l4 is not None:
+            flat["l4.csum"] = self.csum
+            flat["payload.length"] = len(self.payload)
+        if self.inner is not None:
+            flat |= {f"inner.{key}": value for key, value in self.inner.fields().items() if key != "inner.l4.csum"}
+        return flat
+
+    def __str__(self) -> str:
+        if self.arp:
+            verb = "who-has" if self.arp.op == 1 else "is-at"
+            what = dotted(self.arp.target_ip) if self.arp.op == 1 else self.arp.sender_mac
+            return f"ARP {verb} {what} tell {dotted(self.arp.sender_ip)}" if self.arp.op == 1 else (
+                f"ARP {dotted(self.arp.sender_ip)} {verb} {what}")
+        if self.ip is None:
+            return "frame"
+        src, dst = dotted(self.ip.src), dotted(self.ip.dst)
+        match self.l4:
+            case Tcp(sport=s, dport=d, flags=f):
+                return f"TCP {src}:{s} > {dst}:{d} [{flag_names(f)}]"
+            case Udp(sport=s, dport=d):
+                return f"UDP {src}:{s} > {dst}:{d}"
+            case Icmp(type=t, code=c):
+                return f"ICMP {icmp_name(t, c)} {src} > {dst}"
+        return f"IP {src} > {dst} proto {self.ip.proto}"
+
+
+def flag_names(flags: int) -> str:
+    """TCP flags as `SYN|ACK`, in the order in which people say them."""
+    order = (TcpFlag.SYN, TcpFlag.FIN, TcpFlag.RST, TcpFlag.PSH, TcpFlag.ACK)
+    return "|".join(f.name or "" for f in order if flags & f) or "none"
+
+
+def icmp_name(kind: int, code: int) -> str:
+    """ICMP type and code in words."""
+    names = {0: "echo-reply", 3: "unreachable", 5: "redirect", 8: "echo-request", 11: "time-exceeded"}
+    text = names.get(kind, f"type-{kind}")
+    if kind == IcmpType.DEST_UNREACH:
+        text = {0: "net", 1: "host", 2: "protocol", 3: "port", 4: "frag-needed", 9: "net-prohibited",
+                10: "host-prohibited", 13: "admin-prohibited"}.get(code, str(code)) + "-unreachable"
+    return text
+
+
+def _copy(header: Any) -> Any:
+    if header is None:
+        return None
+    return type(header)(*[getattr(header, name) for name in header.__slots__])

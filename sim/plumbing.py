@@ -1,0 +1,56 @@
+"""What stands in each network namespace, as data: predicted from the model's kernel objects, observed with `ip` and
+`iptables-save` on the real ones. Both sides use canonical names (see `sim/spec.py`), so the two can be compared as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """`kind`: loopback | veth | bridge | link (the uplink) | macvlan | vxlan. `addresses` are IPv4 CIDRs."""
+
+    name: str
+    kind: str
+    mac: str = ""
+    addresses: tuple[str, ...] = ()
+    mtu: int = 1500
+    master: str = ""
+    up: bool = True
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Route:
+    """A line of the main table. `dst` is a CIDR or "default"; `via` and `src` may be empty."""
+
+    dst: str
+    dev: str
+    via: str = ""
+    src: str = ""
+
+
+@dataclass(slots=True)
+class Namespace:
+    """`rules`: table -> the lines of `iptables-save` between `*table` and COMMIT, without counters:
+    `:INPUT ACCEPT` (chains in iptables-save's order) then `-A …` in order. A table that nobody touched is absent.
+    `listeners`: (protocol, address, port) of the engine's own listeners (docker-proxy), sorted; not the DNS's random ports.
+    `nameservers`: the lines `nameserver X` of resolv.conf."""
+
+    label: str
+    interfaces: dict[str, Interface] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    listeners: list[tuple[str, str, int]] = field(default_factory=list)
+    nameservers: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Plumbing:
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    """What the engine warned about while deploying, e.g. that published ports are discarded in host mode."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,19 @@
+import json
+
+from sim.packet import IPv4, Packet, Udp
+from sim.trace import DropReason, Kind, Step, Trace
+
+
+def test_projection_keeps_only_what_sniffers_at_those_points_can_see():
+    steps = [Step(Kind.SEEN, "web", "eth0", way="out"), Step(Kind.ROUTE, "web"), Step(Kind.SEEN, "host", "docker0", way="in")]
+    assert [s.point for s in Trace(steps).observed(["host:docker0"])] == ["host:docker0"]
+
+
+def test_projection_keeps_the_count_of_lost_frames():
+    assert Trace([], lost=3).observed([]).lost == 3
+
+
+def test_trace_is_plain_json():
+    step = Step(Kind.DROP, "host", packet=Packet(ip=IPv4(1, 2, 17), l4=Udp(1, 2)), detail="x", reason=DropReason.POLICY)
+    row = json.loads(json.dumps(Trace([step]).as_dict()))["steps"][0]
+    assert row["reason"] == "dropped by a chain's policy" and row["headers"]["ip.dst"] == "0.0.0.2"
