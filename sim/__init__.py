@@ -12,7 +12,8 @@ Layers, lowest first; imports point down only (a test over the `ast` enforces it
 
 From a notebook:
 
-    from sim import load, predict
+    from sim import load
+    from sim.predict import predict
     prediction = predict(load("compose.yaml"))
 """
 
@@ -24,11 +25,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sim.build import topology
     from sim.compose import load, loads
-    from sim.predict import predict
 
-__all__ = ["load", "loads", "predict", "topology"]
+__all__ = ["load", "loads", "topology"]
 
-_HOMES = {"load": "sim.compose", "loads": "sim.compose", "predict": "sim.predict", "topology": "sim.build"}
+_HOMES = {"load": "sim.compose", "loads": "sim.compose", "topology": "sim.build"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,290 @@
+"""What must hold in a Spec before anybody plumbs it: the form of addresses and names, what objects say of each other.
+
+Each check raises a SpecError whose `where` names the object (`container web`, `network front`); the Compose reader puts
+the file, the key and the line in its place. What only an engine can refuse (a port that is already allocated, pools
+that overlap) is left to dockerd, simulated or real.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from typing import TYPE_CHECKING
+
+from sim.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from sim.spec import Attachment, Container, Network, Question, Spec
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+"""moby's RestrictedNameChars, which containers, networks and volumes share."""
+MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
+MODES = ("networks", "bridge", "host", "none")
+MODELLED_DRIVERS = ("bridge",)
+"""Network drivers for which sim/dockerd/drivers has a file. The next driver is added here as well."""
+
+BOOLEANS = {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"}
+"""What Go's strconv.ParseBool takes, and so dockerd in a driver option."""
+BRIDGE_OPTIONS = {
+    "com.docker.network.bridge.name": "device",
+    "com.docker.network.bridge.enable_icc": "boolean",
+    "com.docker.network.bridge.enable_ip_masquerade": "boolean",
+    "com.docker.network.bridge.host_binding_ipv4": "address",
+    "com.docker.network.driver.mtu": "number",
+    "com.docker.network.host_ipv4": "address",
+}
+"""driver_opts of the bridge driver that the model covers (libnetwork/drivers/bridge/labels.go), and their form."""
+
+
+def check_name(text: str, what: str) -> str:
+    """A name as Docker takes it. Raises SpecError."""
+    if not NAME.fullmatch(text):
+        raise SpecError(
+            f"{text!r} is no name for a {what}", mend="use letters, digits and _.- and begin with one of the first two"
+        )
+    return text
+
+
+def check_address(text: str) -> str:
+    """An IPv4 address, dotted. Raises SpecError."""
+    if ":" in text:
+        raise SpecError(f"{text!r} looks like IPv6, and Hopcast models IPv4 only", mend="give an IPv4 address")
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        raise SpecError(f"{text!r} is not an IPv4 address", mend="write it like 172.28.0.10") from None
+    return text
+
+
+def check_cidr(text: str) -> str:
+    """An IPv4 CIDR with a prefix length. Host bits stay: dockerd itself has an opinion on them. Raises SpecError."""
+    address, slash, length = text.partition("/")
+    if ":" in address:
+        raise SpecError(f"{text!r} looks like IPv6, and Hopcast models IPv4 only", mend="give an IPv4 subnet")
+    if not slash or not length.isdigit():
+        raise SpecError(f"{text!r} is not a subnet in CIDR notation", mend="write it like 172.28.0.0/16")
+    subnet_of(text)
+    return text
+
+
+def subnet_of(text: str) -> IPv4Network:
+    """The network that a CIDR lies in, host bits cleared. Raises SpecError."""
+    try:
+        return IPv4Network(text, strict=False)
+    except (AddressValueError, NetmaskValueError, ValueError):
+        raise SpecError(f"{text!r} is not a subnet in CIDR notation", mend="write it like 172.28.0.0/16") from None
+
+
+def check_route(text: str) -> str:
+    """`SUBNET via ADDRESS`. Raises SpecError."""
+    match text.split():
+        case [subnet, "via", gateway]:
+            check_address(gateway)
+            if subnet != "default":
+                check_cidr(subnet)
+            return text
+    raise SpecError(f"{text!r} is no route", mend="write it like '172.16.0.0/12 via 192.168.99.101'")
+
+
+def check_mac(text: str) -> str:
+    """A unicast MAC address. Raises SpecError."""
+    if not MAC.fullmatch(text):
+        raise SpecError(f"{text!r} is not a MAC address", mend="write it like 02:42:ac:11:00:02")
+    if int(text[:2], 16) & 1:
+        raise SpecError(
+            f"{text!r} is a multicast MAC address, no interface can have it", mend="make its first byte even"
+        )
+    return text
+
+
+def check_mode(text: str) -> str:
+    """Docker's network mode. Raises SpecError."""
+    if text not in MODES and not (text.startswith("container:") and text != "container:"):
+        raise SpecError(f"{text!r} is no network mode", mend=did_you_mean(text, [*MODES, "container:NAME"]))
+    return text
+
+
+def check_network(net: Network) -> None:
+    """A network on its own: the driver is modelled, its options are the driver's, addresses lie in the subnet."""
+    where = f"network {net.key or net.name}"
+    try:
+        if net.driver not in MODELLED_DRIVERS:
+            raise SpecError(f"driver {net.driver!r} is not modelled", mend=did_you_mean(net.driver, MODELLED_DRIVERS))
+        for key, value in net.options.items():
+            check_bridge_option(key, value)
+        check_inside("gateway", [net.gateway], net.subnet)
+        check_inside("ip_range", [net.ip_range], net.subnet)
+        check_inside("aux_addresses", net.aux_addresses, net.subnet)
+    except SpecError as error:
+        raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+def check_inside(key: str, texts: Iterable[str], subnet: str) -> None:
+    """Addresses, or a range, that must lie in their network's subnet. Raises SpecError."""
+    for text in filter(None, texts):
+        if not subnet:
+            raise SpecError(f"{key} {text} without a subnet", mend="give the subnet as well")
+        if not subnet_of(text).subnet_of(subnet_of(subnet)):
+            raise SpecError(f"{key} {text} is outside the subnet {subnet}", mend=f"use one in {subnet_of(subnet)}")
+
+
+def check_bridge_option(key: str, value: str) -> None:
+    """One of driver_opts: the bridge driver knows it and can read its value. Raises SpecError."""
+    form = BRIDGE_OPTIONS.get(key)
+    if form is None:
+        raise SpecError(
+            f"driver option {key!r} is not one that the model covers", mend=did_you_mean(key, BRIDGE_OPTIONS)
+        )
+    if form == "boolean" and value not in BOOLEANS:
+        raise SpecError(f"{key} {value!r} is neither true nor false", mend='write "true" or "false"')
+    if form == "number" and not (value.isdigit() and 68 <= int(value) <= 65535):
+        raise SpecError(f"{key} {value!r} is no MTU", mend="use 68-65535")
+    if form == "device" and (not 0 < len(value) < 16 or re.search(r"[\s/:]", value)):
+        raise SpecError(f"{key} {value!r} is no name for a device", mend="use 1-15 letters without space, / or :")
+    if form == "address":
+        check_address(value)
+
+
+def check_container(box: Container) -> None:
+    """A container on its own: what its mode excludes."""
+    where = f"container {box.name}"
+    if box.mode != "networks" and box.attachments:
+        raise SpecError(f"mode {box.mode!r} excludes networks", where=where, mend="keep one of the two")
+    if box.mode == "networks" and not box.attachments:
+        raise SpecError(
+            "no network to attach to", where=where, mend="name a network, or give a mode: bridge, host, none"
+        )
+    if box.mode.startswith("container:") and box.ports:
+        raise SpecError(
+            "ports can't be published from another container's namespace",
+            where=where,
+            mend=f"publish them on {box.mode.removeprefix('container:')}",
+        )
+    _unique((a.network for a in box.attachments), "attached twice to network", where)
+
+
+def check_spec(spec: Spec) -> None:
+    """Everything that objects of a Spec say of each other."""
+    _unique((n.name for n in spec.networks), "two networks are named", "networks")
+    _unique(spec.labels(), "two namespaces are named", "containers, hosts and clients")
+    machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
+    _unique([*machines, *{c.service for c in spec.containers}], "a machine and a service are both named", "services")
+    addresses = [*(h.address for h in spec.hosts), *(c.address for c in spec.clients)]
+    _unique((a.partition("/")[0] for a in addresses), "two machines have the address", "hosts and clients")
+    if not spec.hosts:
+        raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
+    listening: dict[tuple[str, int, str], str] = {}
+    for box in spec.containers:
+        where = f"container {box.name}"
+        if spec.host(box.host) is None:
+            raise SpecError(
+                f"unknown host {box.host!r}", where=where, mend=did_you_mean(box.host, [h.name for h in spec.hosts])
+            )
+        for attachment in box.attachments:
+            _check_attachment(spec, attachment, where)
+        _check_shared_namespace(spec, box)
+        for listener in box.listens:
+            key = (spec.netns_of(box.name), listener.port, listener.protocol)
+            if key in listening:
+                raise SpecError(
+                    f"port {listener.port}/{listener.protocol} is in use by {listening[key]}, whose "
+                    "network namespace it shares",
+                    where=where,
+                    mend="let one of them listen elsewhere",
+                )
+            listening[key] = box.name
+    for index, question in enumerate(spec.questions):
+        check_question(spec, question, f"question {index}")
+
+
+def _check_attachment(spec: Spec, attachment: Attachment, where: str) -> None:
+    net = next((n for n in spec.networks if n.name == attachment.network), None)
+    if net is None:
+        raise SpecError(
+            f"unknown network {attachment.network!r}",
+            where=where,
+            mend=did_you_mean(attachment.network, [n.name for n in spec.networks]),
+        )
+    if attachment.ipv4_address:
+        try:
+            check_fixed_address(attachment.ipv4_address, net)
+        except SpecError as error:
+            raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+def check_fixed_address(address: str, net: Network) -> None:
+    """An ipv4_address that the user chose: dockerd wants a subnet that the user chose, too. Raises SpecError."""
+    called = net.key or net.name
+    if not net.subnet:
+        raise SpecError(
+            f"ipv4_address {address} needs a network with a subnet of its own",
+            mend=f"give network {called!r} a subnet under ipam.config",
+        )
+    if IPv4Address(address) not in subnet_of(net.subnet):
+        raise SpecError(
+            f"ipv4_address {address} is outside the subnet {net.subnet} of network {called!r}",
+            mend=f"use an address in {subnet_of(net.subnet)}",
+        )
+
+
+def _check_shared_namespace(spec: Spec, box: Container) -> None:
+    seen = [box.name]
+    while box.mode.startswith("container:"):
+        other = box.mode.removeprefix("container:")
+        found = next((c for c in spec.containers if c.name == other), None)
+        if found is None:
+            raise SpecError(
+                f"unknown container {other!r} in mode {box.mode!r}",
+                where=f"container {box.name}",
+                mend=did_you_mean(other, [c.name for c in spec.containers]),
+            )
+        if found.name in seen:
+            raise SpecError(
+                f"network mode goes in a circle: {' -> '.join([*seen, found.name])}",
+                where=f"container {seen[0]}",
+                mend="give one of them a network",
+            )
+        if found.host != box.host:
+            raise SpecError(
+                f"shares the namespace of {other!r}, which is on host {found.host!r}",
+                where=f"container {box.name}",
+                mend=f"put both on host {found.host!r}",
+            )
+        seen.append(found.name)
+        box = found
+
+
+def check_question(spec: Spec, question: Question, where: str = "question") -> None:
+    """Source and target exist, and what is asked fits the target. Raises SpecError."""
+    labels = [*spec.labels(), *(c.service for c in spec.containers if c.service)]
+    if question.source not in labels:
+        raise SpecError(f"unknown source {question.source!r}", where=where, mend=did_you_mean(question.source, labels))
+    if question.probe != "ping" and not question.port:
+        raise SpecError(f"a {question.probe} probe needs a port", where=where, mend="give one, 1-65535")
+    if question.probe == "ping" and question.port:
+        raise SpecError(
+            f"ping has no port, {question.port} was given", where=where, mend="leave the port out, or probe tcp"
+        )
+    box = spec.container(question.target)
+    if question.published and (box is None or question.by == "name" or question.probe == "ping"):
+        raise SpecError(
+            "published asks for a container's port at its host's address",
+            where=where,
+            mend="target a container, by ip, with a tcp or udp probe",
+        )
+    if question.by == "name" or question.target in labels:
+        return
+    if not re.fullmatch(r"[\d.]+", question.target):
+        raise SpecError(f"unknown target {question.target!r}", where=where, mend=did_you_mean(question.target, labels))
+    try:
+        check_address(question.target)
+    except SpecError as error:
+        raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+def _unique(names: Iterable[str], what: str, where: str) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise SpecError(f"{what} {name!r}", where=where, mend="each needs its own")

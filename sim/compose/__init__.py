@@ -1,0 +1,274 @@
+"""A Compose file -> a Spec: what the file says about networking, and nothing that it doesn't.
+
+Follows the Compose specification as `docker compose up` (v2) reads it: interpolation from the environment and `.env`,
+`x-` extensions, anchors, profiles, scale, the project's name (COMPOSE_PROJECT_NAME, else `name`, else the folder's).
+Networks are made in this order: external ones, which exist before; the project's default network, if a service is on
+it; the others that are used, as the file lists them. (Compose ranges over a Go map there, so its own order differs from
+run to run; one had to be chosen, for the subnets of the pool depend on it.) Services start in the order of
+`sim/compose/services.py`. Keys that can't change a packet's fate are not read, and said once in `Spec.notes`; a key
+that Compose doesn't know, or that the model doesn't cover, is a SpecError with file, line and key.
+
+    load("compose.yaml").questions      # x-hopcast's, or a default set
+    loads("services: {web: {image: nginx}}").networks
+
+The parts: `document` (YAML with lines), `interpolation`, `keys` (which key matters), `ports`, `networks`, `services`,
+`containers`, `extension` (x-hopcast).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from sim.compose import keys
+from sim.compose.containers import containers_of, image_listens
+from sim.compose.document import Item, parse
+from sim.compose.extension import TOP_KEYS, read_machines, read_questions
+from sim.compose.interpolation import Variables, read_env_file
+from sim.compose.networks import read_network
+from sim.compose.ports import HostPortRanges
+from sim.compose.services import Service, in_start_order, read_service
+from sim.errors import SpecError, did_you_mean
+from sim.questions import parse_target
+from sim.questions.default import default_questions
+from sim.spec import Container, Network, Spec
+
+__all__ = ["default_questions", "load", "loads", "parse_target"]
+
+FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""Where Compose looks in a folder, in this order."""
+PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Spec:
+    """The Spec of a Compose file, or of the one in a folder. Raises SpecError."""
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in FILE_NAMES if (path / name).is_file()]
+        if not found:
+            raise SpecError(
+                "no Compose file in this folder", where=str(path), mend=f"it should be called {FILE_NAMES[0]}"
+            )
+        path = found[0]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise SpecError("no such file", where=str(path), mend=did_you_mean(path.name, near)) from None
+    except UnicodeDecodeError:
+        raise SpecError("not a text file in UTF-8", where=str(path), mend="give a Compose file") from None
+    except OSError as error:
+        raise SpecError(f"can't be read: {error.strerror}", where=str(path)) from None
+    return loads(text, file=str(path), directory=path.parent, environment=environment)
+
+
+def loads(
+    text: str,
+    *,
+    file: str = "compose.yaml",
+    directory: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Spec:
+    """The Spec of a Compose file's text. `directory` is where `.env` is, and gives the project's name; `environment` is
+    os.environ when not given. Raises SpecError."""
+    env_file = read_env_file(Path(directory) / ".env") if directory is not None else {}
+    variables = Variables({**env_file, **(os.environ if environment is None else environment)})
+    root = parse(text, file)
+    top = _top(root)
+    project = _project_name(top, variables, directory)
+    ignored: dict[str, list[str]] = {key: [] for key in keys.IGNORED_TOP if key in top}
+    notes: list[str] = []
+    services, disabled = _services(top.get("services"), root, variables, ignored)
+    order = in_start_order(services, disabled)
+    networks = _networks(top.get("networks"), root, services, project, variables, notes)
+    extension = variables.fill(top["x-hopcast"]).fields(TOP_KEYS, of="x-hopcast") if "x-hopcast" in top else {}
+    names = [s.container_name(project, n + 1) for s in order for n in range(s.replicas)]
+    machines = read_machines(extension, [*names, *services])
+    ranges = HostPortRanges()
+    boxes: list[Container] = []
+    for service in order:
+        for box in containers_of(service, project, networks, services, ranges, machines.hosts[0].name):
+            with service.fields.get("container_name", service.item).blamed():
+                if any(box.name == other.name for other in boxes):
+                    raise SpecError(f"two containers are named {box.name!r}", mend="each needs its own container_name")
+            boxes.append(box)
+    boxes = _one_listener_a_port(boxes, services, notes)
+    spec = _blamed_spec(
+        services,
+        root,
+        {
+            "name": project,
+            "hosts": machines.hosts,
+            "clients": machines.clients,
+            "networks": tuple(networks.values()),
+            "containers": tuple(boxes),
+            "file": file,
+        },
+    )
+    questions = read_questions(extension["questions"], spec) if "questions" in extension else default_questions(spec)
+    notes += _said_once(ignored, disabled, order, variables)
+    return Spec.model_validate(
+        {**{key: getattr(spec, key) for key in Spec.model_fields}, "questions": questions, "notes": tuple(notes)}
+    )
+
+
+def _top(root: Item) -> dict[str, Item]:
+    known = keys.READ_TOP | keys.IGNORED_TOP | set(keys.REFUSED_TOP)
+    top = root.mapping()
+    for key, item in top.items():
+        if key in keys.REFUSED_TOP:
+            item.fail(f"{key!r} is not modelled", keys.REFUSED_TOP[key])
+        if key not in known and not key.startswith("x-"):
+            item.fail(f"unknown key {key!r}", did_you_mean(key, {*known, "x-hopcast"}))
+        if key.startswith("x-") and key != "x-hopcast" and difflib.get_close_matches(key, ["x-hopcast"], cutoff=0.85):
+            item.fail(f"unknown key {key!r}", "did you mean 'x-hopcast'?")
+    return top
+
+
+def _project_name(top: dict[str, Item], variables: Variables, directory: str | Path | None) -> str:
+    """As Compose: COMPOSE_PROJECT_NAME, else `name`, else the folder's name made to fit."""
+    given = variables.values.get("COMPOSE_PROJECT_NAME") or (
+        variables.fill(top["name"]).text() if "name" in top else ""
+    )
+    if given:
+        if not PROJECT_NAME.fullmatch(given):
+            problem, mend = (
+                f"{given!r} is no name for a project",
+                "use small letters, digits, - and _, a letter or digit first",
+            )
+            if variables.values.get("COMPOSE_PROJECT_NAME"):
+                raise SpecError(problem, where="COMPOSE_PROJECT_NAME", mend=mend)
+            top["name"].fail(problem, mend)
+        return given
+    folder = Path(directory).resolve().name if directory is not None else ""
+    return re.sub(r"[^a-z0-9_-]", "", folder.lower()).lstrip("_-") or "hopcast"
+
+
+def _services(
+    item: Item | None, root: Item, variables: Variables, ignored: dict[str, list[str]]
+) -> tuple[dict[str, Service], list[str]]:
+    """The services that run, and the names of those whose profiles are off."""
+    if item is None or not item.mapping():
+        (item or root).fail("no services", "declare at least one under `services:`")
+    active = {name.strip() for name in variables.values.get("COMPOSE_PROFILES", "").split(",")}
+    services, disabled = {}, []
+    for name, entry in item.mapping().items():
+        entry_ignored: dict[str, list[str]] = {}
+        service = read_service(name, entry, variables, entry_ignored)
+        profiles = {profile.value for profile in service.texts("profiles")}
+        if profiles and "*" not in active and not profiles & active:
+            disabled.append(name)
+            continue
+        services[name] = service
+        for key, names in entry_ignored.items():
+            ignored.setdefault(key, []).extend(names)
+    if not services:
+        item.fail("every service has a profile that is off", "set COMPOSE_PROFILES to the one that you mean")
+    return services, disabled
+
+
+def _networks(
+    item: Item | None, root: Item, services: dict[str, Service], project: str, variables: Variables, notes: list[str]
+) -> dict[str, Network]:
+    """The networks that are used, by key, in the order in which they are made."""
+    declared = variables.fill(item).mapping() if item is not None else {}
+    declared = {key: entry for key, entry in declared.items() if not key.startswith("x-")}
+    used: set[str] = set()
+    for service in services.values():
+        for key, entry in service.networks:
+            if key not in declared and key != "default":
+                entry.fail(
+                    f"unknown network {key!r}",
+                    did_you_mean(key, [*declared, "default"])
+                    if declared
+                    else "declare it under the top-level `networks:`",
+                )
+            used.add(key)
+    made: dict[str, Network] = {}
+    default = {"default": declared.get("default", root.emptied())}
+    for key, entry in {**default, **declared}.items():
+        net = read_network(key, entry, project, notes if key in used else [])
+        if key in used:
+            twin = next((n for n in made.values() if n.name == net.name), None)
+            if twin is not None:
+                entry.fail(f"networks {twin.key!r} and {key!r} have the same name {net.name!r}", "give each its own")
+            made[key] = net
+        elif key in declared:
+            notes.append(f"network {key!r} is used by no service, so Compose does not make it")
+
+    def external(key: str) -> bool:
+        return key in declared and "external" in declared[key].mapping()
+
+    return dict(sorted(made.items(), key=lambda pair: not external(pair[0])))
+
+
+def _one_listener_a_port(boxes: list[Container], services: dict[str, Service], notes: list[str]) -> list[Container]:
+    """Where a namespace is shared and nobody said who listens (x-hopcast), the first has the port."""
+    modes = {box.name: box for box in boxes}
+
+    def namespace(box: Container) -> str:
+        seen = []
+        while box.mode.startswith("container:") and box.name not in seen:
+            seen.append(box.name)
+            box = modes.get(box.mode.removeprefix("container:"), box)
+        return f"host {box.host}" if box.mode == "host" else box.name
+
+    taken: dict[tuple[str, int, str], str] = {}
+    kept = []
+    for box in boxes:
+        said = "listens" in (services[box.service].fields.get("x-hopcast") or Item({}, "", 0)).mapping()
+        free = []
+        for listener in box.listens:
+            key = (namespace(box), listener.port, listener.protocol)
+            if key in taken and not said:
+                notes.append(
+                    f"{box.name} shares its network namespace with {taken[key]}, which listens on "
+                    f"{listener.port}/{listener.protocol} already"
+                )
+                continue
+            taken[key] = box.name
+            free.append(listener)
+        kept.append(box.model_copy(update={"listens": tuple(free)}))
+    return kept
+
+
+def _blamed_spec(services: dict[str, Service], root: Item, parts: dict[str, object]) -> Spec:
+    """The Spec; what its own checks object to is blamed on the service's line."""
+    try:
+        return Spec.model_validate(parts)
+    except SpecError as error:
+        boxes = parts["containers"]
+        assert isinstance(boxes, tuple)
+        service = next((b.service for b in boxes if error.where == f"container {b.name}"), "")
+        with services[service].item.blamed() if service else root.blamed():
+            raise
+
+
+def _said_once(
+    ignored: dict[str, list[str]], disabled: list[str], order: list[Service], variables: Variables
+) -> list[str]:
+    """The notes: what was not read, what does not run, what was assumed."""
+    notes = []
+    if ignored:
+        said = [f"{key} ({', '.join(names)})" if names else key for key, names in sorted(ignored.items())]
+        notes.append(f"not read, for it can't change a packet's fate: {', '.join(said)}")
+    if disabled:
+        notes.append(f"left out, for their profiles are off: {', '.join(disabled)}")
+    if idle := [s.name for s in order if s.replicas == 0]:
+        notes.append(f"scaled to no container: {', '.join(idle)}")
+    assumed = [
+        s
+        for s in order
+        if not {"ports", "expose"} & set(s.fields)
+        and image_listens(s)
+        and "listens" not in (s.fields.get("x-hopcast") or s.item.emptied()).mapping()
+    ]
+    if assumed:
+        said = [f"{s.name} on {', '.join(str(p.port) for p in image_listens(s))}" for s in assumed]
+        notes.append(f"assumed from the image: {'; '.join(said)} (x-hopcast: {{listens: […]}} says otherwise)")
+    if variables.unset:
+        notes.append(f"variables that are not set, taken as empty: {', '.join(variables.unset)}")
+    return notes

@@ -1,0 +1,164 @@
+"""The containers of a service, with what each process listens on.
+
+An image says with EXPOSE where its process listens; Hopcast pulls no image, so: `x-hopcast: {listens: […]}` if given,
+else `expose` and the targets of `ports`, else what a well-known image does (`sim/compose/keys.py`).
+`links` become aliases of the linked container on the networks that both are on: every peer there can use them, where
+the engine keeps them to one container. Left out: links on the default bridge, which only /etc/hosts knows.
+"""
+
+from __future__ import annotations
+
+from sim import checks
+from sim.compose import keys
+from sim.compose.document import Item
+from sim.compose.ports import HostPortRanges, read_listeners, read_ports
+from sim.compose.services import Service
+from sim.errors import did_you_mean
+from sim.spec import Attachment, Container, Listener, Network, PublishedPort
+
+SERVICE_EXTENSION = {"listens", "host"}
+
+
+def containers_of(
+    service: Service,
+    project: str,
+    networks: dict[str, Network],
+    services: dict[str, Service],
+    ranges: HostPortRanges,
+    host: str,
+) -> list[Container]:
+    """The containers of one service, on `host` unless its x-hopcast says otherwise. Raises SpecError."""
+    fields = service.fields
+    extension = fields["x-hopcast"].fields(SERVICE_EXTENSION, of="x-hopcast") if "x-hopcast" in fields else {}
+    _check_links(service, services)
+    expose = read_listeners(fields["expose"]) if "expose" in fields else ()
+    attachments = tuple(
+        _attachment(networks[key], entry, _aliases(service, key, entry, services)) for key, entry in service.networks
+    )
+    mac_address = service.text("mac_address")
+    if mac_address:
+        with fields["mac_address"].blamed():
+            checks.check_mac(mac_address)
+    boxes = []
+    for number in range(1, service.replicas + 1):
+        ports = read_ports(fields["ports"], ranges) if "ports" in fields else ()
+        with service.item.blamed():
+            boxes.append(
+                Container(
+                    name=_name(service, project, number),
+                    service=service.name,
+                    hostname=service.text("hostname"),
+                    host=extension["host"].text() if "host" in extension else host,
+                    mode=_mode(service, project, services),
+                    attachments=attachments,
+                    ports=ports,
+                    expose=expose,
+                    listens=read_listeners(extension["listens"])
+                    if "listens" in extension
+                    else _listens(service, ports, expose),
+                    mac_address=mac_address,
+                    dns=tuple(_address(item) for item in service.texts("dns")),
+                    dns_search=tuple(item.value for item in service.texts("dns_search")),
+                    dns_opt=tuple(item.value for item in service.texts("dns_opt")),
+                    extra_hosts=tuple(_extra_host(name, item) for name, item in _pairs(service, "extra_hosts", "=:")),
+                    sysctls={key: item.value for key, item in _pairs(service, "sysctls", "=")},
+                )
+            )
+    return boxes
+
+
+def _name(service: Service, project: str, number: int) -> str:
+    name, item = service.container_name(project, number), service.fields.get("container_name", service.item)
+    with item.blamed():
+        checks.check_name(name, "container")
+    if len(name) < 2:
+        item.fail(f"{name!r} is too short a name for a container", "use two letters or more")
+    return name
+
+
+def _mode(service: Service, project: str, services: dict[str, Service]) -> str:
+    """Docker's network mode, or `networks`."""
+    item = service.fields.get("network_mode")
+    if item is None:
+        return "networks"
+    text = item.text()
+    kind, _, name = text.partition(":")
+    if kind == "service" and name:
+        if services[name].replicas == 0:
+            item.fail(f"service {name!r} runs no container", "give it one")
+        return f"container:{services[name].container_name(project)}"
+    if kind == "container" and name:
+        known = [s.container_name(project, n + 1) for s in services.values() for n in range(s.replicas)]
+        if name not in known:
+            item.fail(f"unknown container {name!r}", did_you_mean(name, known))
+        return text
+    if text in ("bridge", "default"):
+        return "bridge"
+    if text not in ("host", "none"):
+        item.fail(
+            f"{text!r} is no network mode",
+            did_you_mean(text, ["bridge", "host", "none", "service:NAME", "container:NAME"]),
+        )
+    return text
+
+
+def _attachment(net: Network, entry: Item, aliases: tuple[str, ...]) -> Attachment:
+    fields, texts = entry.mapping(), {}
+    for key, check in (("ipv4_address", checks.check_address), ("mac_address", checks.check_mac)):
+        if key in fields:
+            with fields[key].blamed():
+                texts[key] = check(fields[key].text())
+    if "ipv4_address" in texts:
+        with fields["ipv4_address"].blamed():
+            checks.check_fixed_address(texts["ipv4_address"], net)
+    return Attachment(network=net.name, aliases=aliases, **texts)
+
+
+def _check_links(service: Service, services: dict[str, Service]) -> None:
+    mine = {key for key, _ in service.networks}
+    for link in service.texts("links"):
+        target = link.value.partition(":")[0]
+        if target in services and not mine & {key for key, _ in services[target].networks}:
+            link.fail(
+                f"{service.name!r} and {target!r} share no user-defined network: links elsewhere are not modelled",
+                "put both services on one network",
+            )
+
+
+def _aliases(service: Service, key: str, entry: Item, services: dict[str, Service]) -> tuple[str, ...]:
+    """The service's name first, then its aliases, then what other services on that network call it in their links."""
+    names = [service.name]
+    if "aliases" in entry.mapping():
+        names += [item.value for item in entry.mapping()["aliases"].texts()]
+    for other in services.values():
+        for link in other.texts("links"):
+            target, _, alias = link.value.partition(":")
+            if target == service.name and alias and key in dict(other.networks):
+                names.append(alias)
+    return tuple(dict.fromkeys(names))
+
+
+def _listens(service: Service, ports: tuple[PublishedPort, ...], expose: tuple[Listener, ...]) -> tuple[Listener, ...]:
+    targets = [Listener(port=p.container_port, protocol=p.protocol) for p in ports]
+    return tuple(dict.fromkeys([*expose, *targets])) or image_listens(service)
+
+
+def image_listens(service: Service) -> tuple[Listener, ...]:
+    """Where the service's image is known to listen."""
+    texts = [service.item.holding(text) for text in keys.ports_of_image(service.text("image"))]
+    return read_listeners(service.item.holding(texts))
+
+
+def _pairs(service: Service, key: str, separators: str) -> list[tuple[str, Item]]:
+    return service.fields[key].pairs(separators) if key in service.fields else []
+
+
+def _extra_host(name: str, item: Item) -> str:
+    if item.value != "host-gateway":
+        _address(item)
+    return f"{name}:{item.value}"
+
+
+def _address(item: Item) -> str:
+    with item.blamed():
+        return checks.check_address(item.value)

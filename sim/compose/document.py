@@ -1,0 +1,240 @@
+"""A YAML document as a tree that remembers where everything stands, so that every complaint names file, line and key.
+
+Scalars follow go-yaml as Compose uses it, not PyYAML's YAML 1.1: `22:22` is text and not a number in base 60, `yes` is
+text, `20.10` keeps its zero. A key given twice is an error; anchors, aliases and `<<` merges work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import yaml
+
+from sim.errors import SpecError, did_you_mean
+
+MAX_ITEMS = 100_000
+"""More than any Compose file has: an alias that multiplies itself ends here."""
+TRUE, FALSE = {"true", "yes", "y", "on"}, {"false", "no", "n", "off"}
+"""What compose-go's toBoolean takes where a boolean is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A value with its place. `value`: None, bool, int, str, dict[str, Item] or list[Item]."""
+
+    value: Any
+    file: str
+    line: int
+    path: str = ""
+
+    @property
+    def where(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.path}" if self.path else place
+
+    def fail(self, problem: str, mend: str = "") -> NoReturn:
+        raise SpecError(problem, where=self.where, mend=mend)
+
+    def emptied(self) -> Item:
+        """Nothing, at this place."""
+        return self.holding(None)
+
+    def holding(self, value: Any) -> Item:
+        """Another value, at this place."""
+        return replace(self, value=value)
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Whatever SpecError is raised inside is this item's: its `where` becomes this place."""
+        try:
+            yield
+        except SpecError as error:
+            if error.where.startswith(f"{self.file}:"):  # blamed already, and nearer
+                raise
+            raise SpecError(error.problem, where=self.where, mend=error.mend) from None
+
+    def mapping(self) -> dict[str, Item]:
+        """The entries of a mapping; nothing (`front:` alone) is an empty one."""
+        if self.value is None:
+            return {}
+        if not isinstance(self.value, dict):
+            self.fail(f"should be a mapping, is {self._said()}", "write `key: value` lines under it")
+        return self.value
+
+    def fields(self, known: set[str], *, of: str) -> dict[str, Item]:
+        """A mapping whose keys are among `known`; `x-` keys are left out, as Compose does."""
+        entries = {key: item for key, item in self.mapping().items() if not key.startswith("x-")}
+        for key, item in entries.items():
+            if key not in known:
+                item.fail(f"unknown key {key!r} in {of}", did_you_mean(key, known))
+        return entries
+
+    def sequence(self) -> list[Item]:
+        if self.value is None:
+            return []
+        if not isinstance(self.value, list):
+            self.fail(f"should be a list, is {self._said()}", "write `- value` lines under it")
+        return self.value
+
+    def texts(self) -> list[Item]:
+        """A list of texts, or one text alone."""
+        items = self.sequence() if isinstance(self.value, list | None) else [self]
+        return [replace(item, value=item.text()) for item in items]
+
+    def pairs(self, separators: str = "=") -> list[tuple[str, Item]]:
+        """`KEY: VALUE` entries, or a list of `KEY=VALUE` texts."""
+        if not isinstance(self.value, list):
+            return [(key, replace(item, value=item.text())) for key, item in self.mapping().items()]
+        rows = []
+        for item in self.texts():
+            parts = re.split(f"[{separators}]", item.value, maxsplit=1)
+            if len(parts) != 2 or not parts[0].strip():
+                item.fail(f"{item.value!r} is no pair", f"write NAME{separators[0]}VALUE")
+            rows.append((parts[0].strip(), replace(item, value=parts[1].strip())))
+        return rows
+
+    def text(self) -> str:
+        if isinstance(self.value, bool):
+            return "true" if self.value else "false"
+        if isinstance(self.value, int | str):
+            return str(self.value)
+        return self.fail(f"should be a text, is {self._said()}")
+
+    def number(self) -> int:
+        text = self.text()
+        if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+            self.fail(f"{text!r} is not a whole number")
+        return int(text)
+
+    def port(self) -> int:
+        port = self.number()
+        if not 1 <= port <= 65535:
+            self.fail(f"port {port} is out of range", "use 1-65535")
+        return port
+
+    def flag(self) -> bool:
+        text = self.text().lower()
+        if text not in TRUE | FALSE:
+            self.fail(f"{text!r} is neither true nor false", "write true or false")
+        return text in TRUE
+
+    def map_text(self, change: Callable[[Item], str]) -> Item:
+        """The same tree with every text replaced."""
+        if isinstance(self.value, str):
+            return replace(self, value=change(self))
+        if isinstance(self.value, dict):
+            return replace(self, value={key: item.map_text(change) for key, item in self.value.items()})
+        if isinstance(self.value, list):
+            return replace(self, value=[item.map_text(change) for item in self.value])
+        return self
+
+    def _said(self) -> str:
+        kinds = {dict: "a mapping", list: "a list", type(None): "empty"}
+        return kinds.get(type(self.value), repr(self.value))
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with go-yaml's idea of what a plain scalar is; one that isn't listed stays text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_TAG = "tag:yaml.org,2002:"
+for _kind, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+def parse(text: str, file: str) -> Item:
+    """The one YAML document in `text`. Raises SpecError."""
+    try:
+        documents = list(yaml.compose_all(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = error.problem or str(error)
+        mend = (
+            "indent with spaces, never with tabs"
+            if "'\\t'" in problem
+            else "check the indentation and the colons there"
+        )
+        raise SpecError(
+            f"not valid YAML: {problem}", where=f"{file}:{mark.line + 1 if mark else 1}", mend=mend
+        ) from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"not valid YAML: {' '.join(str(error).split())}", where=file) from None
+    except RecursionError:
+        raise SpecError("not readable: nested too deeply", where=file) from None
+    if not documents or documents[0] is None:
+        raise SpecError("the file is empty", where=file, mend="declare at least one service")
+    if len(documents) > 1:
+        raise SpecError(
+            "more than one YAML document",
+            where=f"{file}:{documents[1].start_mark.line}",
+            mend="keep one, remove the `---`",
+        )
+    root = _Tree(file).item(documents[0], "", documents[0].start_mark.line + 1, ())
+    if not isinstance(root.value, dict):
+        root.fail("not a Compose file: its top level should be a mapping", "begin with `services:`")
+    return root
+
+
+class _Tree:
+    """Turns YAML's nodes into Items; counts them."""
+
+    def __init__(self, file: str) -> None:
+        self.file, self.count = file, 0
+
+    def item(self, node: yaml.Node, path: str, line: int, above: tuple[int, ...]) -> Item:
+        self.count += 1
+        here = Item(None, self.file, line, path)
+        if id(node) in above or self.count > MAX_ITEMS or len(above) > 100:
+            here.fail("an alias contains itself, or nesting goes too deep", "write it out without the alias")
+        above = (*above, id(node))
+        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            return replace(here, value=self._mapping(node, path, above))
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            return replace(
+                here,
+                value=[
+                    self.item(child, f"{path}[{i}]", child.start_mark.line + 1, above)
+                    for i, child in enumerate(node.value)
+                ],
+            )
+        if isinstance(node, yaml.ScalarNode):
+            match node.tag.removeprefix(_TAG):
+                case "str":
+                    return replace(here, value=node.value)
+                case "int" if re.fullmatch(r"[-+]?\d{1,18}", node.value):
+                    return replace(here, value=int(node.value))
+                case "bool":
+                    return replace(here, value=node.value.lower() == "true")
+                case "null":
+                    return here
+        return here.fail(f"the tag {node.tag.replace(_TAG, '!!')!r} is not modelled", "write the value without a tag")
+
+    def _mapping(self, node: yaml.MappingNode, path: str, above: tuple[int, ...]) -> dict[str, Item]:
+        own: dict[str, Item] = {}
+        merged: dict[str, Item] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                Item(None, self.file, line, path).fail("a key should be a text")
+            if key_node.tag == _TAG + "merge":
+                sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for source in sources:
+                    item = self.item(source, path, line, above)
+                    merged = {**item.mapping(), **merged}
+                continue
+            key = key_node.value
+            if key in own:
+                own[key].fail(f"the key {key!r} is given again on line {line}", "keep one of the two")
+            own[key] = self.item(value_node, f"{path}.{key}" if path else key, line, above)
+        return {**merged, **own}

@@ -1,0 +1,118 @@
+"""`networks` at the top of a Compose file, as the engine's networks.
+
+An `external` network exists before the project: it is taken to be a plain user-defined bridge, made first.
+Left out: IPv6, IPAM drivers other than the default one, more than one subnet to a network: errors.
+"""
+
+from __future__ import annotations
+
+from sim import checks
+from sim.compose import keys
+from sim.compose.document import Item
+from sim.errors import did_you_mean
+from sim.spec import DEFAULT_NETWORK, Network
+
+IPAM_KEYS = {"driver", "config", "options"}
+CONFIG_KEYS = {"subnet", "gateway", "ip_range", "aux_addresses"}
+
+
+def read_network(key: str, item: Item, project: str, notes: list[str]) -> Network:
+    """One entry of `networks`. Raises SpecError."""
+    fields = item.fields(keys.READ_NETWORK | keys.IGNORED_NETWORK, of=f"network {key!r}")
+    external = _external(fields)
+    name = (
+        fields["name"].text() if "name" in fields else external or (key if external is not None else f"{project}_{key}")
+    )
+    if name in (DEFAULT_NETWORK, "host", "none"):
+        fields.get("name", item).fail(
+            f"{name!r} is one of Docker's own networks", f"give the services `network_mode: {name}`"
+        )
+    if external is not None:
+        extra = sorted(set(fields) - {"name", "external", "labels"})
+        if extra:
+            fields[extra[0]].fail(
+                f"{extra[0]!r} on an external network", "it is made outside this file: remove one of the two"
+            )
+        notes.append(f"network {name!r} is external: taken as a plain user-defined bridge that exists already")
+        with item.blamed():
+            return Network(name=name, key=key)
+    for flag, wanted, mend in (
+        ("enable_ipv6", False, "Hopcast models IPv4 only; remove it"),
+        ("enable_ipv4", True, "Hopcast models IPv4 only; remove it"),
+    ):
+        if flag in fields and fields[flag].flag() is not wanted:
+            fields[flag].fail(f"{flag}: {str(not wanted).lower()} is not modelled", mend)
+    driver = fields["driver"].text() if "driver" in fields else "bridge"
+    if driver not in checks.MODELLED_DRIVERS:
+        mend = (
+            f"use `network_mode: {driver}` in the services"
+            if driver in ("host", "none")
+            else did_you_mean(driver, checks.MODELLED_DRIVERS)
+        )
+        fields["driver"].fail(f"driver {driver!r} is not modelled", mend)
+    options = {}
+    for option, value in (fields["driver_opts"].mapping() if "driver_opts" in fields else {}).items():
+        options[option] = value.text()
+        with value.blamed():
+            checks.check_bridge_option(option, options[option])
+    with fields.get("ipam", item).blamed():
+        return Network(
+            name=name,
+            key=key,
+            driver=driver,
+            options=options,
+            **_ipam(fields.get("ipam"), item),
+            internal="internal" in fields and fields["internal"].flag(),
+            attachable="attachable" in fields and fields["attachable"].flag(),
+        )
+
+
+def _external(fields: dict[str, Item]) -> str | None:
+    """None: not external. Else the name given in the old form `external: {name: X}`, or an empty text."""
+    if "external" not in fields:
+        return None
+    item = fields["external"]
+    if isinstance(item.value, dict):
+        inner = item.fields({"name"}, of="external")
+        return inner["name"].text() if "name" in inner else ""
+    return "" if item.flag() else None
+
+
+def _ipam(item: Item | None, network: Item) -> dict[str, str | tuple[str, ...]]:
+    """subnet, gateway, ip_range and aux_addresses, each checked where it stands."""
+    if item is None:
+        return {}
+    fields = item.fields(IPAM_KEYS, of="ipam")
+    if "driver" in fields and fields["driver"].text() != "default":
+        fields["driver"].fail(
+            f"IPAM driver {fields['driver'].text()!r} is not modelled", "use default, or leave it out"
+        )
+    if "options" in fields and fields["options"].mapping():
+        fields["options"].fail("IPAM options are not modelled", "remove them")
+    configs = fields["config"].sequence() if "config" in fields else []
+    if len(configs) > 1:
+        configs[1].fail("the bridge driver takes one IPv4 subnet a network", "keep one entry under config")
+    if not configs:
+        return {}
+    found: dict[str, str | tuple[str, ...]] = {}
+    entries = configs[0].fields(CONFIG_KEYS, of="ipam.config")
+    for key, check in (
+        ("subnet", checks.check_cidr),
+        ("gateway", checks.check_address),
+        ("ip_range", checks.check_cidr),
+    ):
+        if key in entries and (text := entries[key].text()):
+            with entries[key].blamed():
+                found[key] = check(text)
+    addresses = []
+    for _, address in entries["aux_addresses"].pairs() if "aux_addresses" in entries else []:
+        with address.blamed():
+            addresses.append(checks.check_address(address.value))
+    if addresses:
+        found["aux_addresses"] = tuple(addresses)
+    for key in ("gateway", "ip_range", "aux_addresses"):
+        if key in entries:
+            with entries[key].blamed():
+                texts = addresses if key == "aux_addresses" else [entries[key].text()]
+                checks.check_inside(key, texts, str(found.get("subnet", "")))
+    return found

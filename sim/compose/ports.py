@@ -1,0 +1,139 @@
+"""`ports` and `expose`, in Compose's short and long forms, with ranges.
+
+Follows go-connections' nat.ParsePortSpec and compose-go's ports transform. A range of host ports for one container port
+means "the first free one": each container that asks takes the next, as moby's portallocator does in turn.
+Left out: IPv6 host addresses and SCTP, which are errors.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from sim import checks
+from sim.compose.document import Item
+from sim.errors import SpecError
+from sim.spec import Listener, PublishedPort
+
+LONG_KEYS = {"target", "published", "host_ip", "protocol", "mode", "name", "app_protocol"}
+MAX_RANGE = 1000
+_MEND = "write it like 8080:80, 127.0.0.1:8080:80/udp or 3000-3002:3000-3002"
+
+
+@dataclass(slots=True)
+class HostPortRanges:
+    """Which ports of each host range are taken so far, over the whole project."""
+
+    taken: dict[tuple[str, str, int, int], int] = field(default_factory=dict)
+
+    def next(self, protocol: str, host_ip: str, ports: range, item: Item) -> int:
+        key = (protocol, host_ip, ports.start, ports.stop)
+        used = self.taken.get(key, 0)
+        if used == len(ports):
+            item.fail(
+                f"more containers than the {len(ports)} host ports {ports.start}-{ports.stop - 1}", "widen the range"
+            )
+        self.taken[key] = used + 1
+        return ports[used]
+
+
+def read_ports(item: Item, ranges: HostPortRanges) -> tuple[PublishedPort, ...]:
+    """The published ports of one container. Raises SpecError."""
+    found: dict[PublishedPort, None] = {}
+    for entry in item.sequence():
+        with entry.blamed():
+            ports = _long(entry, ranges) if isinstance(entry.value, dict) else _short(entry, ranges)
+        found.update(dict.fromkeys(ports))
+    return tuple(found)
+
+
+def read_listeners(item: Item) -> tuple[Listener, ...]:
+    """`expose`, or x-hopcast's `listens`: 80, "53/udp", "8000-8002". Raises SpecError."""
+    found: dict[Listener, None] = {}
+    for entry in item.texts():
+        text, protocol = _protocol(entry.value, entry)
+        found.update(dict.fromkeys(Listener(port=port, protocol=protocol) for port in _range(text, entry)))
+    return tuple(found)
+
+
+def _short(entry: Item, ranges: HostPortRanges) -> list[PublishedPort]:
+    """`[HOST_IP:][HOST_PORT:]CONTAINER_PORT[/PROTOCOL]`"""
+    text, protocol = _protocol(entry.text(), entry)
+    if "[" in text or text.count(":") > 2:
+        entry.fail(f"{text!r} has an IPv6 host address, and Hopcast models IPv4 only", "bind an IPv4 address, or none")
+    parts = text.split(":")
+    host_ip = parts[0] if len(parts) == 3 else ""
+    published = parts[-2] if len(parts) > 1 else ""
+    if len(parts) == 2 and "." in published:
+        entry.fail(
+            f"{text!r} has a host address and one port only",
+            f"write {published}::{parts[-1]} for a host port of the engine's choice",
+        )
+    return _pair(_range(parts[-1], entry), published, host_ip, protocol, entry, ranges)
+
+
+def _long(entry: Item, ranges: HostPortRanges) -> list[PublishedPort]:
+    fields = entry.fields(LONG_KEYS, of="a port")
+    if "target" not in fields:
+        entry.fail("a port needs a target", "give the container's port as `target: 80`")
+    protocol = fields["protocol"].text().lower() if "protocol" in fields else "tcp"
+    if protocol not in ("tcp", "udp"):
+        fields["protocol"].fail(f"protocol {protocol!r} is not modelled", "use tcp or udp")
+    target = fields["target"].port()
+    host_ip = fields["host_ip"].text() if "host_ip" in fields else ""
+    published = fields["published"].text() if "published" in fields else ""
+    return _pair(range(target, target + 1), published, host_ip, protocol, fields.get("published", entry), ranges)
+
+
+def _pair(
+    targets: range, published: str, host_ip: str, protocol: str, entry: Item, ranges: HostPortRanges
+) -> list[PublishedPort]:
+    """Container ports with host ports: none, as many, or a range for one container port."""
+    if host_ip:
+        with entry.blamed():
+            checks.check_address(host_ip)
+    host_ip = host_ip or "0.0.0.0"
+    hosts = _range(published, entry, zero=True) if published else None
+    if hosts is None or hosts == range(1):
+        chosen = [0] * len(targets)
+    elif len(hosts) == len(targets):
+        chosen = list(hosts)
+    elif len(targets) == 1:
+        chosen = [ranges.next(protocol, host_ip, hosts, entry)]
+    else:
+        entry.fail(f"{len(hosts)} host ports for {len(targets)} container ports", "make both ranges equally long")
+    try:
+        return [
+            PublishedPort.model_validate(
+                {"container_port": target, "host_port": port, "host_ip": host_ip, "protocol": protocol}
+            )
+            for target, port in zip(targets, chosen, strict=True)
+        ]
+    except SpecError as error:
+        entry.fail(error.problem, error.mend)
+
+
+def _protocol(text: str, entry: Item) -> tuple[str, str]:
+    """`53/udp` -> ("53", "udp")"""
+    port, slash, protocol = text.strip().partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol not in ("tcp", "udp"):
+        entry.fail(f"protocol {protocol!r} is not modelled", "use tcp or udp")
+    return port, protocol
+
+
+def _range(text: str, entry: Item, *, zero: bool = False) -> range:
+    """`80` or `8000-8002`."""
+    found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text, re.ASCII)
+    if found is None:
+        entry.fail(f"{text!r} is no port", _MEND)
+    first, last = int(found[1]), int(found[2] or found[1])
+    for port in (first, last):
+        replace(entry, value=port if port or not zero else 1).port()
+    if last < first:
+        entry.fail(f"the range {text} runs backwards", f"write {last}-{first}")
+    if last - first >= MAX_RANGE:
+        entry.fail(
+            f"the range {text} has {last - first + 1} ports", f"declare at most {MAX_RANGE}, those that are used"
+        )
+    return range(first, last + 1)

@@ -1,0 +1,89 @@
+"""From a Question to what its probe does: who sends what to which address and port.
+
+Prediction and measurement share this file, and bring their own facts: the predicted addresses and published ports on
+one side, those that a real engine gave on the other. So both dial what the question means where they stand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sim.errors import SpecError
+from sim.spec import Dial, Question, Spec
+
+FIRST_SOURCE_PORT = 20000
+
+AddressOf = Callable[[str, str], str | None]
+"""(container, network) -> its address there. The network is Network.name, or "bridge" for docker0."""
+Published = Callable[[str, int, str], int | None]
+"""(container, container port, protocol) -> the host's port, None when it is not published."""
+
+
+def dial(question: Question, spec: Spec, index: int, address_of: AddressOf, published: Published) -> Dial:
+    """What question number `index` of a run does. Raises SpecError when there is nothing to dial."""
+    where = f"question {index} ({question})"
+    box = spec.container(question.source)
+    if box is None and question.source not in spec.labels():
+        raise SpecError(f"unknown source {question.source!r}", where=where)
+    source_port = FIRST_SOURCE_PORT + index
+    if source_port > 32767:
+        raise SpecError(f"more than {32768 - FIRST_SOURCE_PORT} questions at once", where=where, mend="ask fewer")
+    name, address, port = "", "", question.port
+    if question.by == "name":
+        name = question.target
+    elif question.published:
+        address, port = _published(question, spec, published, where)
+    else:
+        address = _address(question, spec, address_of, where)
+    return Dial(
+        source=box.name if box else question.source,
+        probe=question.probe,
+        name=name,
+        address=address,
+        port=port,
+        source_port=source_port,
+        timeout=question.timeout,
+    )
+
+
+def _published(question: Question, spec: Spec, published: Published, where: str) -> tuple[str, int]:
+    """The address of the container's host, and the host port behind which the container's port is."""
+    target = spec.container(question.target)
+    if target is None:
+        raise SpecError(f"{question.target!r} is no container, so it publishes nothing", where=where)
+    port = published(target.name, question.port, question.probe)
+    if port is None:
+        why = ": the engine discards the ports of a container in host mode" if target.mode == "host" else ""
+        raise SpecError(
+            f"{target.name} does not publish port {question.port}/{question.probe}{why}",
+            where=where,
+            mend="ask for its own address, or for the host's address and port",
+        )
+    return spec.uplink_address(target.host), port
+
+
+def _address(question: Question, spec: Spec, address_of: AddressOf, where: str) -> str:
+    target = spec.container(question.target)
+    if target is None:
+        return spec.uplink_address(question.target) or _literal(question.target, where)
+    owner = spec.netns_of(target.name)
+    if spec.container(owner) is None:
+        return spec.uplink_address(owner)
+    theirs = spec.networks_of(target.name)
+    source = spec.container(question.source)
+    mine = spec.networks_of(source.name) if source is not None and source.host == target.host else ()
+    for network in (*(n for n in mine if n in theirs), *theirs):
+        if found := address_of(owner, network):
+            return found.partition("/")[0]
+    raise SpecError(
+        f"{target.name} has no address: {'its network mode is none' if not theirs else 'it is on no network'}",
+        where=where,
+        mend="ask for an address or a machine instead, for example 127.0.0.1",
+    )
+
+
+def _literal(text: str, where: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+){3}", text):
+        raise SpecError(f"unknown target {text!r}", where=where, mend="ask for a label or an IPv4 address")
+    return text

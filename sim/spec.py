@@ -1,0 +1,294 @@
+"""The topology and the questions, in Docker's own words: frozen and validated. Every reader starts here.
+
+`sim/compose.py` builds a Spec from a Compose file, `sim/build.py` from Python; both end in the same objects.
+Names of namespaces (labels) are unique over the Spec: each host, each external client, each container.
+
+Labels and device names, the same in prediction and capture (random kernel names are mapped to them on the live side):
+
+=====================  ==============================================================================
+`docker0`              the default bridge
+`br(NETWORK)`          a user-defined bridge whose name dockerd draws from the network's id
+the given name         a bridge named by `com.docker.network.bridge.name`
+`veth(CONTAINER@NET)`  the host's end of a container's veth; `bridge` is the default network's name
+`eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a host: its uplink
+`lo`                   loopback
+`mac(LABEL:DEVICE)`    the MAC address of an interface where the engine or kernel draws it at random
+=====================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Interface
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sim import checks
+from sim.errors import SpecError, from_pydantic
+
+DEFAULT_NETWORK = "bridge"
+"""Docker's name for the network of docker0."""
+
+Probe = Literal["ping", "tcp", "udp"]
+
+
+
+def _optional(check: Callable[[str], str]) -> AfterValidator:
+    """A field's check that lets the empty text pass."""
+    return AfterValidator(lambda text: check(text) if text else text)
+
+
+Address = Annotated[str, _optional(checks.check_address)]
+Cidr = Annotated[str, _optional(checks.check_cidr)]
+Mac = Annotated[str, _optional(checks.check_mac)]
+Label = Annotated[str, AfterValidator(lambda text: checks.check_name(text, "namespace"))]
+
+
+class Model(BaseModel):
+    """Frozen, closed to unknown fields, and its every complaint is a SpecError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise from_pydantic(error, type(self)) from None
+        except SpecError as error:
+            where = error.where or " ".join([type(self).__name__.lower(), str(data.get("name", ""))]).strip()
+            raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+class PublishedPort(Model):
+    """`-p [host_ip:]host_port:container_port/protocol`. host_port 0: the engine picks one (32768 and up)."""
+
+    container_port: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+    host_port: int = Field(default=0, ge=0, le=65535)
+    host_ip: Annotated[str, AfterValidator(checks.check_address)] = "0.0.0.0"
+
+
+class Network(Model):
+    """A Docker network. `name` is the engine's name (project prefix included), `key` the Compose file's."""
+
+    name: Annotated[str, AfterValidator(lambda text: checks.check_name(text, "network"))]
+    key: str = ""
+    driver: str = "bridge"
+    subnet: Cidr = ""
+    """CIDR; empty: dockerd takes the next of its default pools."""
+    gateway: Address = ""
+    ip_range: Cidr = ""
+    aux_addresses: tuple[Address, ...] = ()
+    internal: bool = False
+    attachable: bool = False
+    options: dict[str, str] = Field(default_factory=dict)
+    """driver_opts, as given to the engine: `com.docker.network.bridge.name` and so on."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_network(self)
+        return self
+
+
+class Attachment(Model):
+    """A container on a user-defined network. `aliases` are the extra DNS names there."""
+
+    network: str
+    """Network.name"""
+    aliases: tuple[str, ...] = ()
+    ipv4_address: Address = ""
+    mac_address: Mac = ""
+
+
+class Listener(Model):
+    """A port on which the container's process listens, on every address of its namespace."""
+
+    port: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class Container(Model):
+    """One container. `mode` is Docker's network mode.
+
+    mode `networks`: attached to `attachments` in that order; `bridge`: docker0; `host`; `none`;
+    `container:LABEL`: shares that container's namespace.
+    """
+
+    name: Label
+    service: str = ""
+    hostname: str = ""
+    image: str = "hopcast/responder"
+    host: str = "host"
+    mode: Annotated[str, AfterValidator(checks.check_mode)] = "networks"
+    attachments: tuple[Attachment, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    expose: tuple[Listener, ...] = ()
+    listens: tuple[Listener, ...] = ()
+    """What the process inside listens on: x-hopcast's `listens`, else expose plus the targets of ports."""
+    dns: tuple[Address, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    """`name:address`, as in docker run --add-host."""
+    sysctls: dict[str, str] = Field(default_factory=dict)
+    mac_address: Mac = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_container(self)
+        return self
+
+
+class Engine(Model):
+    """Daemon options, by dockerd's flags. `version`: which generation is predicted (a key of the engine profiles)."""
+
+    version: str = Field(default="20.10", pattern=r"^\d+(\.\d+)*$")
+    userland_proxy: bool = True
+    iptables: bool = True
+    ip_forward: bool = True
+    ip_masq: bool = True
+    icc: bool = True
+    bip: Cidr = ""
+    mtu: int = Field(default=1500, ge=68, le=65535)
+    default_address_pools: tuple[tuple[Cidr, int], ...] = ()
+    """(base CIDR, size) pairs; empty: Docker's own list."""
+
+
+class Host(Model):
+    """A machine with an engine. `address` (CIDR) is on its uplink `eth0`."""
+
+    name: Label = "host"
+    address: Cidr = "192.168.99.101/24"
+    engine: Engine = Engine()
+
+
+class Client(Model):
+    """A machine on the underlay without an engine. `routes`: `SUBNET via ADDRESS`."""
+
+    name: Label = "client"
+    address: Cidr = "192.168.99.200/24"
+    routes: tuple[Annotated[str, AfterValidator(checks.check_route)], ...] = ()
+    listens: tuple[Listener, ...] = ()
+
+
+class Question(Model):
+    """Can `source` reach `target`? Both are labels; `target` may also be an IPv4 address or a name to resolve.
+
+    `by` says what is dialled:
+    "name": `target` as text, resolved in the source's namespace as libc would (hosts file, then resolv.conf);
+    "ip": an address. Of a container: its address on the first network (in the source's order, then its own) that both
+    are on, else its first address; of one in host mode, its host's. Of a host or a client: its uplink's address.
+    `target` may be the address itself.
+    `published`: dial the container's host's address, at the host port that is published for `port`.
+    `timeout` in seconds: how long the probe waits; both sides use it.
+    """
+
+    source: str
+    target: str
+    probe: Probe = "ping"
+    port: int = Field(default=0, ge=0, le=65535)
+    by: Literal["ip", "name"] = "ip"
+    published: bool = False
+    timeout: float = Field(default=1.5, gt=0, le=60)
+    comment: str = ""
+    group: str = ""
+    """Heading under which tables show it (the article's section)."""
+
+    def __str__(self) -> str:
+        port = f":{self.port}" if self.port else ""
+        how = " by name" if self.by == "name" else ""
+        return f"{self.source} -> {self.target}{port} {self.probe}{how}{' (published)' if self.published else ''}"
+
+
+class Dial(Model):
+    """What a question's probe does, fully determined: who sends what to where. Both sides run exactly this.
+
+    `name` is set when the source must resolve it first, else `address` is set.
+    `source_port` is the probe's own local port (and its ICMP id): below the ephemeral range, unique per question.
+    """
+
+    source: str
+    probe: Probe
+    name: str = ""
+    address: str = ""
+    port: int = 0
+    source_port: int = 20000
+    timeout: float = 1.5
+
+
+class Spec(Model):
+    """A topology: validated, complete, in deployment order (networks, then containers, as listed)."""
+
+    name: str = "hopcast"
+    hosts: tuple[Host, ...] = (Host(),)
+    clients: tuple[Client, ...] = (Client(),)
+    networks: tuple[Network, ...] = ()
+    containers: tuple[Container, ...] = ()
+    questions: tuple[Question, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the file said that can't change a packet's fate here, said once to the user."""
+    file: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_spec(self)
+        return self
+
+    def container(self, label: str) -> Container | None:
+        """By container name, else by service name (the first of that service)."""
+        return next((c for c in self.containers if c.name == label), None) or next(
+            (c for c in self.containers if c.service == label), None)
+
+    def network(self, name: str) -> Network | None:
+        return next((n for n in self.networks if name in (n.name, n.key)), None)
+
+    def host(self, name: str) -> Host | None:
+        return next((h for h in self.hosts if h.name == name), None)
+
+    def client(self, name: str) -> Client | None:
+        return next((c for c in self.clients if c.name == name), None)
+
+    def nameserver(self) -> str:
+        """Address (CIDR) of the underlay's name server, the machine `dns`, which says "no such name" to everything:
+        .53 of the first host's subnet; where that is outside the subnet or taken, the last address that nobody has.
+        SpecError when the subnet is full."""
+        subnet = IPv4Interface(self.hosts[0].address).network
+        addresses = [*(h.address for h in self.hosts), *(c.address for c in self.clients)]
+        taken = {a.partition("/")[0] for a in addresses}
+        wished = subnet.network_address + 53
+        free = [wished, *(subnet.broadcast_address - n for n in range(1, len(taken) + 2))]
+        usable = (a for a in free if subnet.network_address < a < subnet.broadcast_address and str(a) not in taken)
+        if (found := next(usable, None)) is None:
+            raise SpecError(f"{subnet} has no free address for a name server", where=f"host {self.hosts[0].name}",
+                            mend="use a larger subnet")
+        return f"{found}/{subnet.prefixlen}"
+
+    def labels(self) -> list[str]:
+        """Every namespace's label, hosts first."""
+        return [*(h.name for h in self.hosts), *(c.name for c in self.clients), *(c.name for c in self.containers)]
+
+    def netns_of(self, label: str) -> str:
+        """The label of the namespace in which `label`'s processes run: the host's for mode host, the other
+        container's for mode container:X, else its own."""
+        box = self.container(label)
+        if box is None:
+            return label
+        if box.mode == "host":
+            return box.host
+        if box.mode.startswith("container:"):
+            return self.netns_of(box.mode.removeprefix("container:"))
+        return box.name
+
+    def networks_of(self, label: str) -> tuple[str, ...]:
+        """Names of the networks on which a container's namespace is, in the order of attachment; "bridge" is docker0's.
+        None for machines, mode host and mode none."""
+        owner = self.container(self.netns_of(label))
+        if owner is None:
+            return ()
+        return (DEFAULT_NETWORK,) if owner.mode == "bridge" else tuple(a.network for a in owner.attachments)
+
+    def uplink_address(self, label: str) -> str:
+        """The address of a host or a client, without the prefix length; empty for other labels."""
+        machine = self.host(label) or self.client(label)
+        return machine.address.partition("/")[0] if machine else ""

@@ -1,0 +1,101 @@
+"""What a question's probe dials, from each kind of source to each kind of target."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.build import topology
+from sim.dial import dial
+from sim.errors import SpecError
+from sim.spec import Dial, Question, Spec
+
+ADDRESSES = {
+    ("c1", "bridge"): "172.17.0.2/16",
+    ("c2", "bridge"): "172.17.0.3",
+    ("web", "back"): "172.18.0.2",
+    ("web", "front"): "172.19.0.2",
+    ("api", "front"): "172.19.0.3",
+    ("db", "back"): "172.18.0.4",
+}
+
+
+def demo() -> Spec:
+    return (
+        topology("demo")
+        .network("back")
+        .network("front")
+        .container("c1", ports=["8080:80", "5353:53/udp"])
+        .container("c2")
+        .container("web", networks=["back", "front"])
+        .container("api", networks=["front"])
+        .container("db", networks=["back"])
+        .container("onhost", mode="host", ports=["8081:80"])
+        .container("alone", mode="none")
+        .container("side", mode="container:web")
+        .spec()
+    )
+
+
+def dialled(source: str, target: str, **fields: object) -> Dial:
+    question = Question.model_validate({"source": source, "target": target, **fields})
+    ports = {("c1", 80, "tcp"): 8080, ("c1", 53, "udp"): 5353}
+    return dial(question, demo(), 7, lambda box, net: ADDRESSES.get((box, net)), lambda *key: ports.get(key))
+
+
+def test_by_ip_dials_the_address_on_the_network_that_both_are_on() -> None:
+    assert dialled("db", "web").address == "172.18.0.2"
+    assert dialled("api", "web").address == "172.19.0.2"
+    assert dialled("web", "api").address == "172.19.0.3"
+
+
+def test_by_ip_dials_the_first_address_when_no_network_is_shared() -> None:
+    assert dialled("c1", "web").address == dialled("client", "web").address == "172.18.0.2"
+
+
+def test_the_prefix_length_is_no_part_of_what_is_dialled() -> None:
+    assert dialled("c2", "c1").address == "172.17.0.2"
+
+
+def test_by_name_dials_the_text_and_leaves_resolving_to_the_source() -> None:
+    dial = dialled("web", "anything.example", by="name", probe="tcp", port=80)
+    assert (dial.name, dial.address, dial.port) == ("anything.example", "", 80)
+
+
+def test_published_dials_the_hosts_address_and_its_port() -> None:
+    assert dialled("client", "c1", probe="tcp", port=80, published=True) == Dial(
+        source="client", probe="tcp", address="192.168.99.101", port=8080, source_port=20007, timeout=1.5
+    )
+    assert dialled("client", "c1", probe="udp", port=53, published=True).port == 5353
+
+
+def test_a_container_in_host_mode_is_dialled_at_its_hosts_address() -> None:
+    assert dialled("client", "onhost", probe="tcp", port=80).address == "192.168.99.101"
+
+
+def test_a_container_in_anothers_namespace_is_dialled_at_that_ones_address() -> None:
+    assert dialled("api", "side").address == "172.19.0.2"
+    assert dialled("side", "api").source == "side"
+
+
+def test_machines_and_literal_addresses_are_dialled_as_they_are() -> None:
+    assert dialled("c1", "client").address == "192.168.99.200"
+    assert dialled("c1", "host").address == "192.168.99.101"
+    assert dialled("alone", "127.0.0.1").address == "127.0.0.1"
+
+
+def test_what_has_no_address_or_is_not_published_cannot_be_dialled() -> None:
+    with pytest.raises(SpecError, match="alone has no address: its network mode is none; ask for"):
+        dialled("client", "alone")
+    with pytest.raises(SpecError, match="c1 does not publish port 81/tcp"):
+        dialled("client", "c1", probe="tcp", port=81, published=True)
+    with pytest.raises(SpecError, match="onhost does not publish port 80/tcp: the engine discards"):
+        dialled("client", "onhost", probe="tcp", port=80, published=True)
+    with pytest.raises(SpecError, match="unknown source 'nobody'"):
+        dialled("nobody", "c1")
+    with pytest.raises(SpecError, match="unknown target 'nobody'"):
+        dialled("c1", "nobody")
+
+
+def test_every_question_has_a_source_port_of_its_own_below_the_ephemeral_range() -> None:
+    with pytest.raises(SpecError, match="more than 12768 questions"):
+        dial(Question(source="c1", target="c2"), demo(), 12768, lambda *_: "10.0.0.1", lambda *_: None)

@@ -1,0 +1,128 @@
+"""What a source and a target mean when a person writes them, and what a file without questions asks."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.build import topology
+from sim.compose import default_questions, loads, parse_target
+from sim.errors import SpecError
+from sim.questions import parse_line
+from sim.spec import Spec
+
+
+@pytest.fixture(scope="module")
+def shop() -> Spec:
+    return loads(
+        """
+name: shop
+services:
+  web: {image: nginx, ports: ["8080:80", "5353:53/udp"], networks: {front: {aliases: [www]}}}
+  db: {image: postgres, networks: [front], extra_hosts: {backup: 10.0.0.9}}
+  edge: {image: nginx, network_mode: host, ports: ["8081:80"]}
+networks: {front: }
+""",
+        environment={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("web", "db:5432", "shop-web-1 -> db:5432 tcp by name"),
+        ("web", "db", "shop-web-1 -> db ping by name"),
+        ("shop-web-1", "shop-db-1", "shop-web-1 -> shop-db-1 ping by name"),
+        ("db", "www:80", "shop-db-1 -> www:80 tcp by name"),
+        ("db", "backup:22", "shop-db-1 -> backup:22 tcp by name"),
+        ("web", "172.18.0.3", "shop-web-1 -> 172.18.0.3 ping"),
+        ("web", "client:7000", "shop-web-1 -> client:7000 tcp"),
+        ("client", "web:80", "client -> shop-web-1:80 tcp (published)"),
+        ("client", "web:8080", "client -> shop-web-1:80 tcp (published)"),
+        ("client", "web:53/udp", "client -> shop-web-1:53 udp (published)"),
+        ("client", "http://web/index.html", "client -> shop-web-1:80 tcp (published)"),
+        ("client", "db:5432", "client -> shop-db-1:5432 tcp"),
+        ("client", "web", "client -> shop-web-1 ping"),
+        ("client", "edge:8081", "client -> shop-edge-1:8081 tcp"),
+        ("host", "web:80", "host -> shop-web-1:80 tcp"),
+        ("host", "localhost:8080", "host -> 127.0.0.1:8080 tcp"),
+        ("client", "192.168.99.101:8080", "client -> 192.168.99.101:8080 tcp"),
+        ("web", "https://example.org", "shop-web-1 -> example.org:443 tcp by name"),
+    ],
+)
+def test_a_target_means_what_a_person_means_by_it(shop: Spec, source: str, target: str, expected: str) -> None:
+    assert str(parse_target(shop, source, target)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("web -> db ping by ip", "shop-web-1 -> shop-db-1 ping"),
+        ("client -> web:80 direct", "client -> shop-web-1:80 tcp"),
+        ("client -> web:80 by ip", "client -> shop-web-1:80 tcp"),
+        ("db -> web:80 published", "shop-db-1 -> shop-web-1:80 tcp (published)"),
+        ("db->web:53 udp", "shop-db-1 -> web:53 udp by name"),
+    ],
+)
+def test_a_line_can_say_how_to_dial(shop: Spec, line: str, expected: str) -> None:
+    assert str(parse_line(shop, line)) == expected
+
+
+def test_a_line_can_say_how_long_to_wait(shop: Spec) -> None:
+    assert parse_line(shop, "web -> db timeout 4").timeout == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("wbe", "db", "unknown source 'wbe'; did you mean 'web'?"),
+        ("web", "dbb", "unknown target 'dbb'; did you mean 'db'?"),
+        ("web", "db:99999", "port 99999 is out of range; use 1-65535"),
+        ("web", "db:http", "'db:http' is no target"),
+        ("web", "", "'' is no target"),
+        ("web", "ftp://db", "unknown scheme 'ftp'"),
+        ("web", "db:53/sctp", "is no target; write it like"),
+        ("web", "300.1.1.1", "'300.1.1.1' is not an IPv4 address"),
+    ],
+)
+def test_what_does_not_exist_is_one_clear_line(shop: Spec, source: str, target: str, expected: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_target(shop, source, target)
+    assert expected in str(caught.value)
+
+
+def test_default_questions_ask_every_pair_every_port_and_both_sides_of_the_host() -> None:
+    spec = (
+        topology()
+        .network("front")
+        .container("web", networks=["front"], ports=["8080:80"])
+        .container("db", networks=["front"], listens=[5432])
+        .container("island")
+        .spec()
+    )
+    asked = [str(q) for q in default_questions(spec)]
+    assert len(set(asked)) == len(asked)
+    assert {
+        "web -> db ping",
+        "web -> db ping by name",
+        "island -> web ping",
+        "island -> web ping by name",
+        "web -> db:5432 tcp by name",
+        "island -> db:5432 tcp",
+        "host -> 127.0.0.1:8080 tcp",
+        "host -> web:80 tcp (published)",
+        "client -> web:80 tcp (published)",
+        "client -> db:5432 tcp",
+        "db -> client ping",
+    } <= set(asked)
+
+
+def test_a_large_file_asks_in_proportion_to_its_services() -> None:
+    shape = topology().network("front")
+    for number in range(60):
+        shape = shape.container(f"box{number}", networks=["front"], listens=[80])
+    assert len(shape.spec().questions) < 60 * 8
+
+
+def test_replicas_are_asked_once_for_all() -> None:
+    spec = loads("services: {web: {image: nginx, scale: 20}, db: {image: postgres}}", environment={})
+    assert {q.source for q in spec.questions} <= {"hopcast-web-1", "hopcast-db-1", "client", "host"}
