@@ -1,0 +1,99 @@
+from sim.fabric.fabric import Fabric
+from sim.kernel.tcp import State, TcpSocket
+from sim.packet import TcpFlag, flag_names, ip
+from sim.trace import Kind, Outcome
+from tests.sim.kernel.machines import pair
+
+
+def flags_at(fabric, point):
+    return [flag_names(s.packet.l4.flags) for s in fabric.trace()
+            if s.kind is Kind.SEEN and s.point == point and str(s.packet).startswith("TCP")]
+
+
+def connected(listening=True):
+    """a has connected to b:80; the fabric, a's socket, b's listener (None when nobody listens)."""
+    a, b = pair()
+    listener = None
+    if listening:
+        listener = TcpSocket(b, 0, 80)
+        listener.listen()
+    fabric, sock = Fabric(), TcpSocket(a, 0, 20000)
+    fabric.walk(sock.connect(ip("10.0.0.2"), 80, 0.0))
+    fabric.env.run(until=0.1)
+    return fabric, sock, listener
+
+
+def test_handshake_is_syn_synack_ack():
+    fabric, sock, listener = connected()
+    assert flags_at(fabric, "a:eth0") == ["SYN", "SYN|ACK", "ACK"]
+    assert sock.state is State.ESTABLISHED and listener.inbox[0].state is State.ESTABLISHED
+
+
+def test_closed_port_answers_with_a_reset_and_the_connect_is_refused():
+    fabric, sock, _ = connected(listening=False)
+    assert flags_at(fabric, "a:eth0") == ["SYN", "RST|ACK"]
+    assert sock.error is Outcome.REFUSED
+
+
+def test_data_is_acknowledged_and_arrives_once():
+    fabric, sock, listener = connected()
+    child = listener.inbox[0]
+    fabric.walk(sock.send(b"hello", fabric.now))
+    fabric.env.run(until=1)
+    assert list(child.inbox) == [b"hello"]
+    assert not sock.unacked and flags_at(fabric, "a:eth0")[3:] == ["PSH|ACK", "ACK"]
+
+
+def test_orderly_close_ends_in_time_wait_for_who_closed_first():
+    fabric, sock, listener = connected()
+    child = listener.inbox[0]
+    fabric.walk(sock.close(fabric.now))
+    fabric.env.run(until=0.2)
+    assert (sock.state, child.state) == (State.FIN_WAIT2, State.CLOSE_WAIT) and child.eof
+    fabric.walk(child.close(fabric.now))
+    fabric.env.run(until=0.3)
+    assert (sock.state, child.state) == (State.TIME_WAIT, State.CLOSED)
+
+
+def test_close_with_unread_data_resets_the_connection():
+    fabric, sock, listener = connected()
+    child = listener.inbox[0]
+    fabric.walk(sock.send(b"unread", fabric.now))
+    fabric.env.run(until=0.2)
+    fabric.walk(child.close(fabric.now))
+    fabric.env.run(until=0.3)
+    assert sock.error is Outcome.RESET
+
+
+def test_syn_that_nobody_answers_is_repeated_each_second_first():
+    a, b = pair()
+    b.iptables("-A INPUT -p tcp -j DROP")
+    fabric, sock = Fabric(), TcpSocket(a, 0, 20000)
+    fabric.walk(sock.connect(ip("10.0.0.2"), 80, 0.0))
+    fabric.env.run(until=3.5)
+    times = [round(s.at) for s in fabric.trace() if s.kind is Kind.SEEN and s.point == "a:eth0" and "SYN" in str(s.packet)]
+    assert times == [0, 1, 2, 3]
+
+
+def test_lost_data_is_sent_again_after_the_retransmission_timeout():
+    fabric, sock, listener = connected()
+    listener.netns.iptables("-A INPUT -p tcp --tcp-flags PSH PSH -j DROP")
+    fabric.walk(sock.send(b"lost", fabric.now))
+    fabric.env.run(until=0.25)
+    listener.netns.iptables("-F INPUT")
+    fabric.env.run(until=2)
+    assert list(listener.inbox[0].inbox) == [b"lost"]
+
+
+def test_reset_of_an_established_connection_is_told_to_the_reader():
+    fabric, sock, listener = connected()
+    child = listener.inbox[0]
+    fabric.walk(child._emit(child.snd_nxt, TcpFlag.RST, b"", fabric.now))
+    fabric.env.run(until=0.2)
+    assert sock.error is Outcome.RESET and sock.state is State.CLOSED
+
+
+def test_own_segments_leave_their_checksum_to_the_device_and_resets_do_not():
+    fabric, _, _ = connected(listening=False)
+    csum = [s.packet.csum for s in fabric.trace() if s.kind is Kind.SEEN and s.point == "a:eth0" and "TCP" in str(s.packet)]
+    assert csum == ["partial", "valid"]
