@@ -1,0 +1,105 @@
+"""The Linux bridge: learns, forwards, floods, and hands up what is for the host (net/bridge/br_input.c, br_forward.c).
+
+With `net.bridge.bridge-nf-call-iptables`, IPv4 frames that cross it also pass iptables: that is `br_netfilter.py`.
+Left out: STP, VLAN filtering, multicast snooping (IPv4 multicast floods), port isolation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.kernel import br_netfilter
+from sim.kernel.device import NetDevice
+from sim.kernel.effects import Effects
+from sim.kernel.fdb import Fdb
+from sim.packet import BROADCAST, Packet
+from sim.trace import DropReason, Kind
+
+if TYPE_CHECKING:
+    from sim.kernel.netns import Netns
+
+
+class Bridge(NetDevice):
+    """`promiscuous`: somebody sniffs on the bridge itself, so that it also gets a copy of every frame that crosses it
+    (IFF_PROMISC, `br_handle_frame_finish`)."""
+
+    kind = "bridge"
+
+    def __init__(self, name: str, netns: Netns, mac: str, mtu: int = 1500) -> None:
+        super().__init__(name, netns, mac, mtu)
+        self.ports: list[NetDevice] = []
+        self.fdb = Fdb()
+        self.promiscuous = False
+
+    def transmit(self, packet: Packet, now: float) -> Effects:
+        """The host sends through its bridge (`br_dev_xmit`): no iptables here, IP's own hooks have run."""
+        assert packet.eth is not None
+        packet.nf_bridge = None
+        port = None if packet.eth.dst == BROADCAST else self.fdb.lookup(packet.eth.dst, now)
+        if port is not None:
+            yield self.step(Kind.BRIDGE, packet, f"{packet.eth.dst} is at {port.name}")
+            yield from port.xmit(packet, now)
+        else:
+            yield from self._flood(packet, None, now, via_netfilter=False)
+
+    def frame_in(self, packet: Packet, port: NetDevice, now: float) -> Effects:
+        """A frame came in by a port (`br_handle_frame`)."""
+        passed = yield from br_netfilter.prerouting(self, packet, port, now)
+        if passed:
+            yield from self.frame_finish(packet, port, now)
+
+    def frame_finish(self, packet: Packet, port: NetDevice, now: float) -> Effects:
+        """Learn, look up, forward (`br_handle_frame_finish`)."""
+        eth = packet.eth
+        assert eth is not None
+        if self.fdb.learn(eth.src, port, now):
+            learned = f", learned {eth.src} at {port.name}"
+        else:
+            learned = ""
+        if eth.dst == BROADCAST:
+            up = packet.copy()
+            yield self.step(Kind.BRIDGE, packet, f"broadcast{learned}")
+            yield from self._up(up, now)
+            yield from self._flood(packet, port, now, via_netfilter=True)
+            return
+        if eth.dst == self.mac:
+            yield self.step(Kind.BRIDGE, packet, f"for the host itself{learned}")
+            yield from self._up(packet, now)
+            return
+        if self.promiscuous:
+            # br_pass_frame_up comes after br_forward in the source, but keeps the time stamp that the frame got when it
+            # came in, so a sniffer on the bridge sorts it before the forwarded copy.
+            yield self.step(Kind.SEEN, packet, way="in")
+        out = self.fdb.lookup(eth.dst, now)
+        if out is None:
+            yield self.step(Kind.BRIDGE, packet, f"{eth.dst} is unknown{learned}")
+            yield from self._flood(packet, port, now, via_netfilter=True)
+        elif out is port and not port.hairpin:
+            yield self.step(Kind.BRIDGE, packet, f"{eth.dst} is at {out.name}{learned}")
+            yield self.drop(DropReason.HAIRPIN_OFF, packet, f"{eth.dst} is at {port.name}, where the frame came from")
+        else:
+            yield self.step(Kind.BRIDGE, packet, f"{eth.dst} is at {out.name}{learned}")
+            yield from self._forward(packet, port, out, now)
+
+    def _up(self, packet: Packet, now: float) -> Effects:
+        """To the host's own stack (`br_pass_frame_up`)."""
+        assert packet.eth is not None
+        packet.pkt_type = "broadcast" if packet.eth.dst == BROADCAST else "host"
+        yield self.step(Kind.SEEN, packet, way="in")
+        yield from self.deliver(packet, now)
+
+    def _forward(self, packet: Packet, port: NetDevice, out: NetDevice, now: float) -> Effects:
+        passed = yield from br_netfilter.forward(self, packet, port, out, now)
+        if passed:
+            yield from out.xmit(packet, now)
+
+    def _flood(self, packet: Packet, port: NetDevice | None, now: float, *, via_netfilter: bool) -> Effects:
+        """To every port but the one it came from (`br_flood`)."""
+        targets = [p for p in self.ports if p.up and (p is not port or p.hairpin)]
+        yield self.step(Kind.BRIDGE, packet, f"flooded to {len(targets)} ports", count=max(1, len(targets)))
+        for out in targets:
+            copy = packet.copy()
+            if via_netfilter and port is not None:
+                yield from self._forward(copy, port, out, now)
+            else:
+                yield from out.xmit(copy, now)

@@ -1,0 +1,49 @@
+"""What a device may yield: a `Step` (what happened, from `sim.trace`), or one of the effects below.
+
+A device is `receive(packet, port, now) -> Iterator[Step | Effect]`. It knows neither clock nor price. The fabric drains the
+iterator, prices and stamps each Step, and puts the effects on the SimPy clock at the moment at which they were yielded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sim.packet import Packet
+from sim.trace import Step
+
+
+class Device(Protocol):
+    """Anything that takes a packet from elsewhere. `port` says on which of its ends or members."""
+
+    def receive(self, packet: Packet, port: Any, now: float) -> Effects: ...
+
+
+@dataclass(slots=True)
+class Handoff:
+    """The packet leaves this walk: `device` will receive it, in a walk of its own."""
+
+    device: Device
+    packet: Packet
+    port: Any = None
+
+
+@dataclass(slots=True)
+class Timer:
+    """Run `action(now)` in `delay` seconds: ARP and TCP retransmission, time-outs. The action may find nothing left to do."""
+
+    delay: float
+    action: Callable[[float], Effects]
+
+
+@dataclass(slots=True)
+class Wake:
+    """A process that waits on `waiter` goes on, with `value`."""
+
+    waiter: Any
+    value: Any = None
+
+
+Effect = Handoff | Timer | Wake
+Effects = Iterator[Step | Effect]

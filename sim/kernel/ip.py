@@ -1,0 +1,206 @@
+"""IPv4: input, forwarding, output, and the errors that they send (net/ipv4/ip_input.c, ip_forward.c, ip_output.c, icmp.c).
+
+Routing decides once per packet, and again after a DNAT in OUTPUT; netfilter's five hooks are where the kernel has them.
+Left out: options, multicast, fragmentation on output (a packet larger than the MTU ends in FRAG_NEEDED or a drop).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from sim.kernel import icmp
+from sim.kernel.connection import attach
+from sim.kernel.device import NetDevice
+from sim.kernel.effects import Effect, Effects
+from sim.kernel.netfilter import Hook
+from sim.kernel.routing import RouteEntry
+from sim.packet import BROADCAST, Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Unreach, dotted
+from sim.trace import DropReason, Kind, Outcome, Step
+
+if TYPE_CHECKING:
+    from sim.kernel.netns import Netns
+
+MAX_TTL = 64
+LOCALHOST = 0x7F000001
+
+
+class IpStack:
+    """One namespace's IPv4."""
+
+    def __init__(self, netns: Netns) -> None:
+        self.netns = netns
+
+    def step(self, kind: Kind, packet: Packet, detail: str = "", reason: DropReason | None = None) -> Step:
+        return Step(kind, self.netns.label, "", packet.snapshot(), detail, reason=reason)
+
+    # input
+
+    def receive(self, packet: Packet, device: NetDevice, now: float) -> Effects:
+        """`ip_rcv`, up to the routing decision and what follows from it."""
+        header = packet.ip
+        assert header is not None
+        if packet.pkt_type == "otherhost":
+            yield device.drop(DropReason.NOT_FOR_US, packet)
+            return
+        already = packet.nf_bridge is not None and packet.nf_bridge.prerouted
+        packet.nf_bridge = None
+        if not already:
+            ruling = yield from self.netns.netfilter.hook(Hook.PREROUTING, packet, indev=device.name, now=now)
+            if not ruling.accepted:
+                yield from self.reject(ruling.reject, packet, device, now)
+                return
+        if self._martian(header, device):
+            yield self.step(Kind.DROP, packet, f"{dotted(header.src)} > {dotted(header.dst)} on {device.name}",
+                            DropReason.MARTIAN)
+            return
+        if self.netns.is_local(header.dst) or self.netns.is_broadcast(header.dst):
+            yield self.step(Kind.ROUTE, packet, f"{dotted(header.dst)} is local")
+            ruling = yield from self.netns.netfilter.hook(Hook.INPUT, packet, indev=device.name, now=now)
+            if not ruling.accepted:
+                yield from self.reject(ruling.reject, packet, device, now)
+                return
+            yield from self.netns.sockets.deliver(packet, now)
+        else:
+            yield from self._forward(packet, device, now)
+
+    def _martian(self, header: IPv4, device: NetDevice) -> bool:
+        """A source that can't come from there (`fib_validate_source`), or loopback addresses off the loopback."""
+        if device.name == "lo":
+            return False
+        conf = self.netns.sysctls
+        localnet = conf.get(f"net.ipv4.conf.{device.name}.route_localnet", "0") == "1" or (
+            conf.get("net.ipv4.conf.all.route_localnet", "0") == "1")
+        if (header.src >> 24 == 127 or header.dst >> 24 == 127) and not localnet:
+            return True
+        return self.netns.is_local(header.src)
+
+    def _forward(self, packet: Packet, device: NetDevice, now: float) -> Effects:
+        header = packet.ip
+        assert header is not None
+        if self.netns.sysctls.get("net.ipv4.ip_forward", "0") != "1":
+            yield self.step(Kind.DROP, packet, "net.ipv4.ip_forward is 0", DropReason.FORWARDING_OFF)
+            return
+        route = self.netns.routes.lookup(header.dst)
+        if route is None:
+            yield self.step(Kind.DROP, packet, f"no route to {dotted(header.dst)}", DropReason.NO_ROUTE)
+            yield from self.error(packet, IcmpType.DEST_UNREACH, Unreach.NET, now)
+            return
+        yield self.step(Kind.ROUTE, packet, str(route))
+        if header.ttl <= 1:
+            yield self.step(Kind.DROP, packet, "TTL 1 on arrival", DropReason.TTL)
+            yield from self.error(packet, IcmpType.TIME_EXCEEDED, 0, now)
+            return
+        out = self.netns.device(route.dev)
+        if packet.size() > out.mtu and header.df:
+            yield self.step(Kind.DROP, packet, f"{packet.size()} bytes, MTU of {out.name} is {out.mtu}", DropReason.MTU)
+            yield from self.error(packet, IcmpType.DEST_UNREACH, Unreach.FRAG_NEEDED, now, mtu=out.mtu)
+            return
+        header.ttl -= 1
+        ruling = yield from self.netns.netfilter.hook(
+            Hook.FORWARD, packet, indev=device.name, outdev=out.name, now=now)
+        if not ruling.accepted:
+            yield from self.reject(ruling.reject, packet, device, now)
+            return
+        yield from self._finish(packet, route, now)
+
+    # output
+
+    def output(self, packet: Packet, now: float) -> Generator[Step | Effect, None, Outcome | None]:
+        """Send a packet that starts here (`ip_local_out`); routing picks `ip.src` when it is 0.
+
+        Returns what the sender's system call would say: None, or why the packet never left.
+        """
+        header = packet.ip
+        assert header is not None
+        route = self.route(header.dst)
+        if route is None:
+            yield self.step(Kind.DROP, packet, f"no route to {dotted(header.dst)}", DropReason.NO_ROUTE)
+            return Outcome.NET_UNREACHABLE
+        if not header.src:
+            header.src = route.src or self.netns.source_for(route.via or header.dst, route.dev)
+        yield self.step(Kind.ROUTE, packet, str(route))
+        before = header.dst, packet.mark
+        ruling = yield from self.netns.netfilter.hook(Hook.OUTPUT, packet, outdev=route.dev, now=now)
+        if not ruling.accepted:
+            yield from self.reject(ruling.reject, packet, None, now)
+            return Outcome.PROHIBITED
+        if (header.dst, packet.mark) != before:  # ip_route_me_harder
+            rerouted = self.route(header.dst)
+            if rerouted is None:
+                yield self.step(Kind.DROP, packet, f"no route to {dotted(header.dst)} after DNAT", DropReason.NO_ROUTE)
+                return Outcome.NET_UNREACHABLE
+            route = rerouted
+            yield self.step(Kind.ROUTE, packet, f"again, after OUTPUT: {route}")
+        yield from self._finish(packet, route, now)
+        return None
+
+    def route(self, dst: int) -> RouteEntry | None:
+        """The route of a packet that starts here: own addresses go by lo, then the main table."""
+        if self.netns.is_local(dst):
+            # `ip route show table local`: an own address prefers itself, all of 127/8 prefers 127.0.0.1
+            return RouteEntry(dst, 0xFFFFFFFF, "lo", src=LOCALHOST if dst >> 24 == 127 else dst)
+        return self.netns.routes.lookup(dst)
+
+    def _finish(self, packet: Packet, route: RouteEntry, now: float) -> Effects:
+        """POSTROUTING, then the neighbour, then the device (`ip_output`)."""
+        header, device = packet.ip, self.netns.device(route.dev)
+        assert header is not None
+        ruling = yield from self.netns.netfilter.hook(Hook.POSTROUTING, packet, outdev=route.dev, now=now)
+        if not ruling.accepted:
+            return
+        if device.name == "lo":
+            packet.eth = Ethernet(device.mac, device.mac)
+            yield from device.xmit(packet, now)
+            return
+        if self.netns.is_broadcast(header.dst):
+            packet.eth = Ethernet(device.mac, BROADCAST)
+            yield from device.xmit(packet, now)
+            return
+
+        def send(mac: str, later: float) -> Effects:
+            packet.eth = Ethernet(device.mac, mac)
+            yield from device.xmit(packet, later)
+
+        yield from self.netns.neighbours.resolve(device, route.via or header.dst, packet, send, now)
+
+    # errors
+
+    def error(self, packet: Packet, kind: int, code: int, now: float, *, mtu: int = 0) -> Effects:
+        """Send an ICMP error about `packet` to its source (`icmp_send`), where RFC 1122 allows one."""
+        message = icmp.error_about(packet, kind, code, mtu=mtu)
+        if message is None:
+            return
+        assert packet.ip is not None and message.ip is not None
+        if self.netns.is_local(packet.ip.dst):
+            message.ip.src = packet.ip.dst
+        attach(message, packet)  # icmp_glue_bits
+        yield self.step(Kind.ICMP_ERROR, message)
+        yield from self.output(message, now)
+
+    def unreachable_neighbour(self, packet: Packet, now: float) -> Effects:
+        """The next hop did not answer ARP (`ipv4_link_failure`)."""
+        yield from self.error(packet, IcmpType.DEST_UNREACH, Unreach.HOST, now)
+
+    def reject(self, how: str, packet: Packet, device: NetDevice | None, now: float) -> Effects:
+        """What a REJECT rule asked for: an ICMP error by name, or a TCP reset; nothing for a plain drop."""
+        if not how:
+            return
+        if how == "tcp-reset":
+            if isinstance(packet.l4, Tcp) and not packet.l4.flags & TcpFlag.RST:
+                reset = icmp.reset_of(packet)
+                reset.csum = "partial"  # nf_send_reset leaves it to the device, a socket's own reset is complete
+                attach(reset, packet)
+                yield from self.output(reset, now)
+            return
+        yield from self.error(packet, IcmpType.DEST_UNREACH, icmp.REJECT_CODES[how], now)
+
+    def echo_reply(self, request: Packet, now: float) -> Effects:
+        """The kernel's own answer to a ping (`icmp_echo`)."""
+        assert request.ip is not None and isinstance(request.l4, Icmp)
+        reply = Packet(
+            ip=IPv4(request.ip.dst, request.ip.src, Proto.ICMP, MAX_TTL, tos=request.ip.tos),
+            l4=Icmp(IcmpType.ECHO_REPLY, 0, request.l4.ident, request.l4.seq), payload=request.payload,
+        )
+        yield self.step(Kind.DELIVER, request, "answered by the kernel")
+        yield from self.output(reply, now)

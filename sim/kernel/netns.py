@@ -1,0 +1,162 @@
+"""A network namespace: its devices, addresses, routes, rules, sockets, and the resolver files of whoever lives in it.
+
+Everything that one machine or one container calls "my network" hangs on this object; dockerd plumbs it with the same verbs
+as with `ip` and `iptables`.
+"""
+
+from __future__ import annotations
+
+from sim.errors import PlumbError
+from sim.kernel.bridge import Bridge
+from sim.kernel.device import NetDevice
+from sim.kernel.ip import IpStack
+from sim.kernel.loopback import Loopback
+from sim.kernel.neighbor import NeighbourTable
+from sim.kernel.netfilter import Netfilter
+from sim.kernel.routing import RouteEntry, RoutingTable
+from sim.kernel.socket import SocketTable
+from sim.packet import cidr, dotted, ip, mask_of
+from sim.plumbing import Interface, Namespace, Route
+
+DEFAULT_SYSCTLS = {
+    "net.ipv4.ip_forward": "0",
+    "net.bridge.bridge-nf-call-iptables": "1",
+    "net.ipv4.conf.all.route_localnet": "0",
+}
+"""What a fresh namespace has, once the br_netfilter module is loaded (dockerd loads it)."""
+
+
+class Netns:
+    """See the module docstring. `label` names it in traces and comparisons."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.sysctls = dict(DEFAULT_SYSCTLS)
+        self.devices: dict[str, NetDevice] = {}
+        self.routes = RoutingTable()
+        self.neighbours = NeighbourTable(self)
+        self.ip = IpStack(self)
+        self.sockets = SocketTable(self)
+        self.netfilter = Netfilter(
+            label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)
+        self.nameservers: list[str] = []
+        self.search: list[str] = []
+        self.resolv_options: list[str] = []
+        self.hosts: list[tuple[int, tuple[str, ...]]] = []
+        self.daemon_listeners: list[tuple[str, str, int]] = []
+        self._local: set[int] = set()
+        self.devices["lo"] = Loopback(self)
+        self.add_address("lo", "127.0.0.1/8")
+
+    def __repr__(self) -> str:
+        return f"<Netns {self.label}>"
+
+    # the verbs of ip(8) and iptables(8)
+
+    def device(self, name: str) -> NetDevice:
+        try:
+            return self.devices[name]
+        except KeyError:
+            raise PlumbError(f'Cannot find device "{name}"', where=self.label) from None
+
+    def add_bridge(self, name: str, mac: str, mtu: int = 1500) -> Bridge:
+        """`ip link add NAME type bridge`, up."""
+        if name in self.devices:
+            raise PlumbError("RTNETLINK answers: File exists", where=f"{self.label}:{name}")
+        bridge = Bridge(name, self, mac, mtu)
+        self.devices[name] = bridge
+        return bridge
+
+    def enslave(self, bridge_name: str, device_name: str) -> None:
+        """`ip link set DEVICE master BRIDGE`."""
+        bridge, port = self.device(bridge_name), self.device(device_name)
+        if not isinstance(bridge, Bridge):
+            raise PlumbError(f"{bridge_name} is not a bridge", where=self.label)
+        bridge.ports.append(port)
+        port.master = bridge
+        bridge.mtu = min(p.mtu for p in bridge.ports)  # br_mtu_auto_adjust
+
+    def add_address(self, device_name: str, address: str) -> None:
+        """`ip address add CIDR dev DEVICE`, and the connected route that the kernel adds with it."""
+        device = self.device(device_name)
+        value, mask = cidr(address)
+        device.addresses.append((value, mask.bit_count()))
+        self._local.add(value)
+        if device_name != "lo" and mask != 0xFFFFFFFF:
+            self.routes.add(RouteEntry(value & mask, mask, device_name, src=value))
+
+    def add_route(self, dst: str, *, dev: str, via: str = "", src: str = "") -> None:
+        """`ip route add DST [via VIA] dev DEV`. DST is "default" or a CIDR."""
+        network, mask = (0, 0) if dst == "default" else cidr(dst)
+        self.device(dev)
+        self.routes.add(RouteEntry(network & mask, mask, dev, ip(via) if via else 0, ip(src) if src else 0))
+
+    def link_set(self, device_name: str, *, up: bool | None = None) -> None:
+        """`ip link set DEVICE up|down`."""
+        if up is not None:
+            self.device(device_name).up = up
+
+    def iptables(self, command: str) -> None:
+        """`iptables COMMAND`; PlumbError in the tool's words."""
+        self.netfilter.iptables(command)
+
+    # what the stack asks
+
+    def is_local(self, address: int) -> bool:
+        """Is `address` in the local table: one of this namespace's own, or anything in 127/8?"""
+        return address in self._local or address >> 24 == 127
+
+    def is_broadcast(self, address: int) -> bool:
+        """The limited broadcast, or the last address of a subnet that this namespace is on."""
+        if address == 0xFFFFFFFF:
+            return True
+        return any(
+            plen < 31 and address == (a | ~mask_of(plen) & 0xFFFFFFFF)
+            for d in self.devices.values() if d.name != "lo" for a, plen in d.addresses
+        )
+
+    def address_of(self, device_name: str) -> int | None:
+        """The first address of a device (what MASQUERADE writes)."""
+        device = self.devices.get(device_name)
+        return device.addresses[0][0] if device and device.addresses else None
+
+    def source_for(self, target: int, device_name: str) -> int:
+        """The source address that the kernel prefers towards `target` out of a device (`inet_select_addr`); 0 when none."""
+        device = self.devices.get(device_name)
+        if device is None:
+            return 0
+        for address, plen in device.addresses:
+            if (address ^ target) & mask_of(plen) == 0:
+                return address
+        return device.addresses[0][0] if device.addresses else 0
+
+    def flush(self) -> None:
+        """Cold caches: neighbours, dynamic FDB entries, conntrack, and every socket that is not listening."""
+        self.neighbours.flush()
+        self.netfilter.flush_conntrack()
+        self.sockets.flush()
+        for device in self.devices.values():
+            if isinstance(device, Bridge):
+                device.fdb.flush()
+
+    def snapshot(self) -> Namespace:
+        """This namespace as plain data, for the comparison of plumbing."""
+        interfaces = {
+            d.name: Interface(
+                d.name, d.kind, d.mac, tuple(cidr_text(a, n) for a, n in d.addresses), d.mtu,
+                d.master.name if d.master else "", d.up)
+            for d in self.devices.values()
+        }
+        routes = [
+            Route(r.dst, r.dev, _dotted_or_empty(r.via), _dotted_or_empty(r.src)) for r in self.routes.entries
+        ]
+        return Namespace(self.label, interfaces, routes, self.netfilter.save(), sorted(self.daemon_listeners),
+                         list(self.nameservers))
+
+
+def cidr_text(address: int, prefix_length: int) -> str:
+    return f"{_dotted_or_empty(address)}/{prefix_length}"
+
+
+def _dotted_or_empty(address: int) -> str:
+    return dotted(address) if address else ""

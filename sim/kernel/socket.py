@@ -1,0 +1,186 @@
+"""Sockets: who gets a packet that was for this namespace, and what a process sees of it (net/ipv4/inet_hashtables.c).
+
+Lookup order is the kernel's: a connected socket by its four-tuple, then a listener bound to the address, then one bound to
+any address. Nobody there: TCP answers with a reset, UDP with ICMP port-unreachable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import PlumbError
+from sim.kernel import icmp
+from sim.kernel.effects import Effect, Effects, Wake
+from sim.packet import Icmp, IcmpType, Packet, Proto, Tcp, TcpFlag, Udp, Unreach, dotted
+from sim.trace import DropReason, Kind, Outcome, Step
+
+if TYPE_CHECKING:
+    from sim.kernel.netns import Netns
+
+EPHEMERAL = range(32768, 61000)
+"""`net.ipv4.ip_local_port_range`"""
+
+FlowKey = tuple[int, int, int, int, int]
+"""(protocol, local address, local port, remote address, remote port)"""
+
+
+class Socket:
+    """What all sockets share. `inbox` holds what a read would return; `error` what errno would say."""
+
+    proto: Proto
+
+    def __init__(self, netns: Netns, address: int = 0, port: int = 0) -> None:
+        self.netns = netns
+        self.address, self.port = address, port
+        self.remote: tuple[int, int] | None = None
+        self.inbox: deque[Any] = deque()
+        self.error: Outcome | None = None
+        self.waiter: Any = None
+        """Set by a process that waits; whoever makes the socket ready wakes it."""
+
+    def wake(self) -> Iterator[Step | Effect]:
+        """The sleeper, if any, becomes runnable (`sk_data_ready`)."""
+        if self.waiter is not None:
+            waiter, self.waiter = self.waiter, None
+            yield Step(Kind.WAKEUP, self.netns.label)
+            yield Wake(waiter)
+
+    def receive(self, packet: Packet, now: float) -> Effects:
+        raise NotImplementedError
+
+    def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
+        """An ICMP error quotes a packet of this socket's."""
+        if fatal:
+            self.error = outcome
+            yield from self.wake()
+
+    def key(self) -> FlowKey:
+        assert self.remote is not None
+        return self.proto, self.address, self.port, *self.remote
+
+
+class SocketTable:
+    """All sockets of one namespace."""
+
+    def __init__(self, netns: Netns) -> None:
+        self.netns = netns
+        self.listeners: dict[tuple[int, int], list[Socket]] = {}
+        self.flows: dict[FlowKey, Socket] = {}
+        self.pings: dict[int, Socket] = {}
+        self._next_port = EPHEMERAL.start
+
+    def in_use(self, proto: int, address: int, port: int) -> bool:
+        """Would a bind to (address, port) fail with EADDRINUSE?"""
+        return any(not address or not s.address or s.address == address for s in self.listeners.get((proto, port), ()))
+
+    def bind(self, sock: Socket) -> None:
+        """Listen on the socket's address and port; PlumbError as bind(2) refuses."""
+        if self.in_use(sock.proto, sock.address, sock.port):
+            where = f"{dotted(sock.address)}:{sock.port}"
+            raise PlumbError(f"listen {sock.proto.name.lower()} {where}: bind: address already in use",
+                             where=self.netns.label)
+        self.listeners.setdefault((sock.proto, sock.port), []).append(sock)
+
+    def connect(self, sock: Socket) -> None:
+        """Note a connected socket; its port is drawn from the ephemeral range when it has none."""
+        if not sock.port:
+            sock.port = self.ephemeral(sock)
+        self.flows[sock.key()] = sock
+
+    def ephemeral(self, sock: Socket) -> int:
+        """A free local port. The kernel draws at random; the model counts, and comparisons rename both sides' ports."""
+        assert sock.remote is not None
+        for _ in EPHEMERAL:
+            port = self._next_port
+            self._next_port = port + 1 if port + 1 < EPHEMERAL.stop else EPHEMERAL.start
+            if (sock.proto, sock.address, port, *sock.remote) not in self.flows and not self.in_use(
+                    sock.proto, sock.address, port):
+                return port
+        raise PlumbError("connect: cannot assign requested address", where=self.netns.label)
+
+    def forget(self, sock: Socket) -> None:
+        if sock.remote is not None:
+            self.flows.pop(sock.key(), None)
+        elif sock in self.listeners.get((sock.proto, sock.port), ()):
+            self.listeners[sock.proto, sock.port].remove(sock)
+
+    def flush(self) -> None:
+        """Drop every socket: the processes that hold them are started anew for each question."""
+        self.listeners.clear()
+        self.flows.clear()
+        self.pings.clear()
+        self._next_port = EPHEMERAL.start
+
+    # demultiplexing
+
+    def deliver(self, packet: Packet, now: float) -> Effects:
+        """To the socket that the packet is for, or the answer for nobody."""
+        header, l4 = packet.ip, packet.l4
+        assert header is not None
+        match l4:
+            case Icmp():
+                yield from self._icmp(packet, l4, now)
+            case Udp():
+                sock = self._find(Proto.UDP, header.dst, l4.dport, header.src, l4.sport)
+                if sock is not None:
+                    yield from self._give(sock, packet, now)
+                else:
+                    yield from self._nobody(packet, l4.dport)
+                    yield from self.netns.ip.error(packet, IcmpType.DEST_UNREACH, Unreach.PORT, now)
+            case Tcp():
+                sock = self._find(Proto.TCP, header.dst, l4.dport, header.src, l4.sport)
+                if sock is not None:
+                    yield from self._give(sock, packet, now)
+                else:
+                    yield from self._nobody(packet, l4.dport)
+                    if not l4.flags & TcpFlag.RST:
+                        yield from self.netns.ip.output(icmp.reset_of(packet), now)
+
+    def _give(self, sock: Socket, packet: Packet, now: float) -> Effects:
+        yield Step(Kind.DELIVER, self.netns.label, "", packet.snapshot(), f"to the socket on port {sock.port}")
+        yield from sock.receive(packet, now)
+
+    def _nobody(self, packet: Packet, port: int) -> Effects:
+        yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(), f"nobody listens on port {port}",
+                   reason=DropReason.NO_SOCKET)
+
+    def _find(self, proto: Proto, local: int, port: int, remote: int, remote_port: int) -> Socket | None:
+        flow = self.flows.get((proto, local, port, remote, remote_port))
+        if flow is not None:
+            return flow
+        bound = self.listeners.get((proto, port), ())
+        return next((s for s in bound if s.address == local), None) or next((s for s in bound if not s.address), None)
+
+    def _icmp(self, packet: Packet, message: Icmp, now: float) -> Effects:
+        if message.type == IcmpType.ECHO_REQUEST:
+            if packet.pkt_type != "broadcast":  # icmp_echo_ignore_broadcasts is 1
+                yield from self.netns.ip.echo_reply(packet, now)
+        elif message.type == IcmpType.ECHO_REPLY:
+            sock = self.pings.get(message.ident)
+            if sock is not None:
+                yield from self._give(sock, packet, now)
+        elif packet.inner is not None:
+            sock = self._sender_of(packet.inner)
+            if sock is None:
+                yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(), "quotes no socket's packet",
+                           reason=DropReason.ICMP_IGNORED)
+                return
+            yield Step(Kind.DELIVER, self.netns.label, "", packet.snapshot(), f"to the socket on port {sock.port}")
+            outcome, fatal = icmp.ERRNO.get(message.code, (Outcome.HOST_UNREACHABLE, False))
+            if message.type == IcmpType.TIME_EXCEEDED:
+                outcome, fatal = Outcome.HOST_UNREACHABLE, False
+            yield from sock.icmp_error(outcome, fatal, now)
+
+    def _sender_of(self, quoted: Packet) -> Socket | None:
+        """Whose packet does an ICMP error quote?"""
+        assert quoted.ip is not None
+        match quoted.l4:
+            case Icmp(ident=ident):
+                return self.pings.get(ident)
+            case Udp(sport=sport, dport=dport):
+                return self._find(Proto.UDP, quoted.ip.src, sport, quoted.ip.dst, dport)
+            case Tcp(sport=sport, dport=dport):
+                return self.flows.get((Proto.TCP, quoted.ip.src, sport, quoted.ip.dst, dport))
+        return None

@@ -1,0 +1,263 @@
+"""TCP: the real handshake, data, orderly close, resets and retransmission (net/ipv4/tcp_input.c, tcp_output.c; RFC 9293).
+
+Sequence numbers are relative: each side's SYN is 0. What a state does with a segment is `receive`; who may go where is
+`CLOSING`, a table.
+Data is acknowledged at once, as a young connection does (quickack mode), a FIN by the own FIN or after 40 ms.
+Left out: windows and congestion control, selective acknowledgements, urgent data, simultaneous open.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sim.kernel.effects import Effect, Effects, Timer
+from sim.kernel.netns import Netns
+from sim.kernel.socket import Socket
+from sim.packet import IPv4, Packet, Proto, Tcp, TcpFlag
+from sim.trace import Kind, Outcome, Step
+
+SYN_RTO = 1.0
+"""TCP_TIMEOUT_INIT, seconds."""
+SYN_LINEAR_TIMEOUTS = 4
+"""`net.ipv4.tcp_syn_linear_timeouts`: so many SYNs are repeated every SYN_RTO before the wait doubles."""
+MIN_RTO = 0.2
+"""TCP_RTO_MIN, seconds."""
+DELAYED_ACK = 0.04
+"""TCP_DELACK_MIN, seconds."""
+RETRIES = 6
+"""`net.ipv4.tcp_syn_retries`; the model gives up on data after as many."""
+
+
+class State(StrEnum):
+    LISTEN = "LISTEN"
+    SYN_SENT = "SYN-SENT"
+    SYN_RECV = "SYN-RECV"
+    ESTABLISHED = "ESTABLISHED"
+    FIN_WAIT1 = "FIN-WAIT-1"
+    FIN_WAIT2 = "FIN-WAIT-2"
+    CLOSING = "CLOSING"
+    CLOSE_WAIT = "CLOSE-WAIT"
+    LAST_ACK = "LAST-ACK"
+    TIME_WAIT = "TIME-WAIT"
+    CLOSED = "CLOSED"
+
+
+S = State
+ON_CLOSE = {S.SYN_RECV: S.FIN_WAIT1, S.ESTABLISHED: S.FIN_WAIT1, S.CLOSE_WAIT: S.LAST_ACK}
+"""Own close: the next state, when a FIN must be sent."""
+ON_FIN = {S.SYN_RECV: S.CLOSE_WAIT, S.ESTABLISHED: S.CLOSE_WAIT, S.FIN_WAIT1: S.CLOSING, S.FIN_WAIT2: S.TIME_WAIT}
+"""The peer's FIN arrives."""
+ON_FIN_ACKED = {S.FIN_WAIT1: S.FIN_WAIT2, S.CLOSING: S.TIME_WAIT, S.LAST_ACK: S.CLOSED}
+"""The own FIN is acknowledged."""
+
+
+@dataclass(slots=True)
+class Segment:
+    """Sent and not yet acknowledged."""
+
+    seq: int
+    flags: TcpFlag
+    payload: bytes
+    tries: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.seq + len(self.payload) + bool(self.flags & TcpFlag.SYN) + bool(self.flags & TcpFlag.FIN)
+
+
+class TcpSocket(Socket):
+    """`inbox` holds bytes read, or accepted sockets of a listener; `eof` that the peer has closed."""
+
+    proto = Proto.TCP
+
+    def __init__(self, netns: Netns, address: int = 0, port: int = 0) -> None:
+        super().__init__(netns, address, port)
+        self.state = State.CLOSED
+        self.snd_nxt = self.rcv_nxt = self.acked = 0
+        self.unacked: deque[Segment] = deque()
+        self.eof = False
+        self.quickack = True
+        """Acknowledge data at once. False: the acknowledgement rides on the own next data (pingpong mode)."""
+        self.listener: TcpSocket | None = None
+
+    # system calls
+
+    def listen(self) -> None:
+        self.state = State.LISTEN
+        self.netns.sockets.bind(self)
+
+    def connect(self, address: int, port: int, now: float) -> Effects:
+        """Non-blocking connect(2): the socket wakes when it is ESTABLISHED or has an error."""
+        route = self.netns.ip.route(address)
+        if route is None:
+            self.error = Outcome.NET_UNREACHABLE
+            return
+        self.address = self.address or route.src or self.netns.source_for(route.via or address, route.dev)
+        self.remote = (address, port)
+        self.netns.sockets.connect(self)
+        self.state = State.SYN_SENT
+        yield from self._send(TcpFlag.SYN, b"", now)
+
+    def send(self, payload: bytes, now: float) -> Effects:
+        yield from self._send(TcpFlag.PSH | TcpFlag.ACK, payload, now)
+
+    def close(self, now: float) -> Effects:
+        """Orderly: a FIN after what was sent. A listener, or a connection not yet made, just goes."""
+        if self.state is State.ESTABLISHED and self.inbox and not self.eof:
+            # unread data: the peer must learn that it was thrown away (tcp_close, RFC 2525 2.17)
+            yield from self._emit(self.snd_nxt, TcpFlag.RST | TcpFlag.ACK, b"", now)
+            self._gone()
+            return
+        following = ON_CLOSE.get(self.state)
+        if following is None:
+            if self.state in (State.SYN_SENT, State.LISTEN):
+                self._gone()
+            return
+        self.state = following
+        yield from self._send(TcpFlag.FIN | TcpFlag.ACK, b"", now)
+
+    # sending
+
+    def _send(self, flags: TcpFlag, payload: bytes, now: float) -> Effects:
+        segment = Segment(self.snd_nxt, flags, payload)
+        self.snd_nxt = segment.end
+        self.unacked.append(segment)
+        yield from self._transmit(segment, now)
+
+    def _transmit(self, segment: Segment, now: float) -> Effects:
+        segment.tries += 1
+        yield from self._emit(segment.seq, segment.flags, segment.payload, now)
+
+        def again(later: float) -> Effects:
+            if segment not in self.unacked or self.state is State.CLOSED:
+                return
+            if segment.tries > RETRIES:
+                self.error = Outcome.TIMEOUT
+                self._gone()
+                yield from self.wake()
+                return
+            yield from self._transmit(segment, later)
+
+        yield Timer(self._rto(segment), again)
+
+    def _rto(self, segment: Segment) -> float:
+        if segment.flags & TcpFlag.SYN:
+            linear = SYN_LINEAR_TIMEOUTS if self.state is State.SYN_SENT else 1
+            return SYN_RTO * 2.0 ** max(0, segment.tries - linear)
+        return MIN_RTO * 2.0 ** (segment.tries - 1)
+
+    def _emit(self, seq: int, flags: TcpFlag, payload: bytes, now: float) -> Effects:
+        assert self.remote is not None
+        self.acked = self.rcv_nxt
+        packet = Packet(
+            ip=IPv4(self.address, self.remote[0], Proto.TCP, 64, df=True),
+            l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
+            payload=payload, csum="partial",
+        )
+        yield Step(Kind.SEND, self.netns.label, "", packet.snapshot(), self.state.value)
+        yield from self.netns.ip.output(packet, now)
+
+    def _ack(self, now: float) -> Effects:
+        yield from self._emit(self.snd_nxt, TcpFlag.ACK, b"", now)
+
+    def _delayed_ack(self, now: float) -> Effects:
+        if self.acked < self.rcv_nxt and self.state is not State.CLOSED:
+            yield from self._ack(now)
+
+    # receiving
+
+    def receive(self, packet: Packet, now: float) -> Effects:
+        assert packet.ip is not None and isinstance(packet.l4, Tcp)
+        tcp = packet.l4
+        if self.state is State.LISTEN:
+            if tcp.flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST) == TcpFlag.SYN:
+                yield from self._accept(packet, tcp, now)
+            return
+        if tcp.flags & TcpFlag.RST:
+            yield from self._reset()
+            return
+        if self.state is State.SYN_SENT:
+            if tcp.flags & TcpFlag.SYN and tcp.flags & TcpFlag.ACK:
+                self.rcv_nxt = tcp.seq + 1
+                self._acknowledged(tcp.ack)
+                self.state = State.ESTABLISHED
+                yield from self._ack(now)
+                yield from self.wake()
+            return
+        if tcp.flags & TcpFlag.SYN:  # a repeated SYN or SYN/ACK: our answer was lost
+            if self.unacked and self.unacked[0].flags & TcpFlag.SYN:
+                yield from self._emit(0, self.unacked[0].flags, b"", now)
+            else:
+                yield from self._ack(now)
+            return
+        if tcp.flags & TcpFlag.ACK:
+            yield from self._on_ack(tcp.ack)
+        yield from self._on_data(packet, tcp, now)
+
+    def _accept(self, packet: Packet, tcp: Tcp, now: float) -> Effects:
+        assert packet.ip is not None
+        child = TcpSocket(self.netns, packet.ip.dst, self.port)
+        child.remote, child.listener = (packet.ip.src, tcp.sport), self
+        child.rcv_nxt = tcp.seq + 1
+        child.state = State.SYN_RECV
+        self.netns.sockets.connect(child)
+        yield from child._send(TcpFlag.SYN | TcpFlag.ACK, b"", now)
+
+    def _acknowledged(self, ack: int) -> bool:
+        """Drop what is acknowledged; True when that includes the own FIN."""
+        fin = False
+        while self.unacked and self.unacked[0].end <= ack:
+            fin |= bool(self.unacked.popleft().flags & TcpFlag.FIN)
+        return fin
+
+    def _on_ack(self, ack: int) -> Effects:
+        fin_acked = self._acknowledged(ack)
+        if self.state is State.SYN_RECV and not self.unacked:
+            self.state = State.ESTABLISHED
+            if self.listener is not None:
+                self.listener.inbox.append(self)
+                yield from self.listener.wake()
+        if fin_acked and self.state in ON_FIN_ACKED:
+            self.state = ON_FIN_ACKED[self.state]
+            if self.state is State.CLOSED:
+                self._gone()
+
+    def _on_data(self, packet: Packet, tcp: Tcp, now: float) -> Generator[Step | Effect, None, None]:
+        fin = bool(tcp.flags & TcpFlag.FIN)
+        if not packet.payload and not fin:
+            return
+        if tcp.seq != self.rcv_nxt:  # a repeat, or a hole: say what we have
+            yield from self._ack(now)
+            return
+        self.rcv_nxt += len(packet.payload) + fin
+        if packet.payload:
+            self.inbox.append(packet.payload)
+        if fin:
+            self.eof = True
+            self.state = ON_FIN.get(self.state, self.state)
+        if fin and self.state is State.CLOSE_WAIT:
+            # Nobody hurries to acknowledge a FIN: the own FIN, which most programs send at once, carries it.
+            yield Timer(DELAYED_ACK, self._delayed_ack)
+        elif self.quickack or fin:
+            yield from self._ack(now)
+        yield from self.wake()
+
+    def _reset(self) -> Effects:
+        self.error = Outcome.REFUSED if self.state is State.SYN_SENT else Outcome.RESET
+        self._gone()
+        yield from self.wake()
+
+    def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
+        """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`)."""
+        if self.state is State.SYN_SENT:
+            self.error = outcome
+            self._gone()
+            yield from self.wake()
+
+    def _gone(self) -> None:
+        self.state = State.CLOSED
+        self.unacked.clear()
+        self.netns.sockets.forget(self)
