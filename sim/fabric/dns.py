@@ -1,0 +1,152 @@
+"""Names: libc's stub resolver, and name servers that answer it, over simulated UDP with real DNS messages (RFC 1035).
+
+The stub does what glibc's getaddrinfo does for AF_INET: the hosts file, then each nameserver of resolv.conf with a limit of five
+seconds, twice over. A server gets its answers from a function: the engine's embedded DNS, or the one on the underlay that
+knows no name.
+Left out: TCP, IPv6 records, EDNS, caching.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sim.fabric.fabric import Fabric, Process
+from sim.kernel.datagram import UdpSocket
+from sim.kernel.netns import Netns
+from sim.packet import dotted, ip
+from sim.trace import Kind, Outcome
+
+PORT = 53
+TIMEOUT = 5.0
+"""RES_TIMEOUT, seconds a server."""
+ATTEMPTS = 2
+"""RES_DFLRETRY."""
+FORWARD_TIMEOUT = 3.0
+"""Seconds that the embedded DNS waits for an upstream server (extIOTimeout is 4; it gives up on the third try)."""
+NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server knows of a name: addresses, an error code, or upstream servers to ask."""
+
+    addresses: tuple[int, ...] = ()
+    rcode: int = NOERROR
+    upstream: tuple[int, ...] = ()
+
+
+def query(name: str) -> bytes:
+    """A question for the A records of `name`."""
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.rstrip(".").split(".") if part)
+    return struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", 1, 1)
+
+
+def response(question: bytes, reply: Reply) -> bytes:
+    """The message that answers `question`; names are not compressed, as the engine's DNS writes them."""
+    flags = 0x8180 | reply.rcode
+    name = question[12:-4]
+    records = b"".join(
+        name + struct.pack(">HHIHI", 1, 1, 600, 4, address) for address in reply.addresses)
+    return struct.pack(">6H", 1, flags, 1, len(reply.addresses), 0, 0) + question[12:] + records
+
+
+def asked_name(message: bytes) -> str:
+    parts, at = [], 12
+    while message[at]:
+        parts.append(message[at + 1 : at + 1 + message[at]].decode())
+        at += 1 + message[at]
+    return ".".join(parts)
+
+
+def parse(message: bytes) -> tuple[int, list[int]]:
+    """(rcode, addresses) of a response."""
+    count = struct.unpack_from(">H", message, 6)[0]
+    name_length = message.index(b"\0", 12) + 1 - 12
+    at, addresses = 12 + name_length + 4, []
+    for _ in range(count):
+        at += name_length + 10
+        addresses.append(struct.unpack_from(">I", message, at)[0])
+        at += 4
+    return message[3] & 0x0F, addresses
+
+
+def name_server(fabric: Fabric, netns: Netns, address: int, port: int, lookup: Callable[[str], Reply]) -> Process:
+    """Answer queries on (address, port) for ever; what `lookup` can't tell is asked upstream from this same namespace."""
+    sock = UdpSocket(netns, address, port)
+    netns.sockets.bind(sock)
+    while True:
+        while not sock.inbox:
+            yield fabric.ready(sock)
+        message, peer, peer_port, _ = sock.inbox.popleft()
+        name = asked_name(message)
+        reply = lookup(name)
+        found = ", ".join(map(dotted, reply.addresses)) or ("asks upstream" if reply.upstream else "no such name")
+        yield fabric.note(Kind.DNS, netns.label, f"{name}: {found}")
+        if reply.upstream:
+            fabric.spawn(_forward(fabric, netns, sock, message, (peer, peer_port), reply.upstream))
+        else:
+            yield fabric.call(sock.send(response(message, reply), fabric.now, (peer, peer_port)))
+
+
+def _forward(
+    fabric: Fabric, netns: Netns, front: UdpSocket, message: bytes, client: tuple[int, int], servers: Sequence[int]
+) -> Process:
+    answer = yield from _ask(fabric, netns, message, servers, FORWARD_TIMEOUT)
+    if answer is None:
+        answer = response(message, Reply(rcode=SERVFAIL))
+    yield fabric.call(front.send(answer, fabric.now, client))
+
+
+def _ask(fabric: Fabric, netns: Netns, message: bytes, servers: Sequence[int], timeout: float) -> Process:
+    """Ask one server after the other; the first answer that is one, or None."""
+    for server in servers:
+        sock = UdpSocket(netns, recverr=True)
+        if not sock.connect(server, PORT):
+            continue
+        yield fabric.call(sock.send(message, fabric.now))
+        if not sock.inbox and not sock.error:
+            yield fabric.ready(sock, timeout)
+        netns.sockets.forget(sock)
+        if sock.inbox:
+            answer = sock.inbox.popleft()[0]
+            if answer[3] & 0x0F != SERVFAIL:
+                return answer
+    return None
+
+
+def resolve(fabric: Fabric, netns: Netns, name: str) -> Process:
+    """getaddrinfo(3) for AF_INET: an address (int), or NO_SUCH_NAME or NAME_UNANSWERED."""
+    try:
+        return ip(name)
+    except ValueError:
+        pass
+    for address, names in netns.hosts:
+        if name in names:
+            yield fabric.note(Kind.DNS, netns.label, f"{name} is {dotted(address)} in /etc/hosts")
+            return address
+    servers = [ip(s) for s in netns.nameservers] or [ip("127.0.0.1")]
+    ended = Outcome.NAME_UNANSWERED
+    for candidate in candidates(name, netns):
+        for _ in range(ATTEMPTS):
+            answer = yield from _ask(fabric, netns, query(candidate), servers, TIMEOUT)
+            if answer is not None:
+                break
+        if answer is None:
+            return Outcome.NAME_UNANSWERED
+        rcode, addresses = parse(answer)
+        if addresses:
+            return addresses[0]
+        if rcode in (NOERROR, NXDOMAIN):
+            ended = Outcome.NO_SUCH_NAME
+    return ended
+
+
+def candidates(name: str, netns: Netns) -> list[str]:
+    """The names that the stub tries: with the search list before or after the name itself, by `ndots`."""
+    ndots = next((int(o.removeprefix("ndots:")) for o in netns.resolv_options if o.startswith("ndots:")), 1)
+    if name.endswith("."):
+        return [name]
+    searched = [f"{name}.{domain}" for domain in netns.search]
+    return [name, *searched] if name.count(".") >= ndots else [*searched, name]

@@ -1,0 +1,83 @@
+"""The asker: runs one Dial on simulated sockets, as `live/probe.py` does on real ones, and says how it ended."""
+
+from __future__ import annotations
+
+from sim.fabric.dns import resolve
+from sim.fabric.fabric import Fabric, Process
+from sim.fabric.responder import REQUEST
+from sim.kernel.datagram import PingSocket, UdpSocket
+from sim.kernel.netns import Netns
+from sim.kernel.tcp import State, TcpSocket
+from sim.packet import dotted, ip
+from sim.spec import Dial
+from sim.trace import Answer, Kind, Outcome
+
+PING_PAYLOAD = bytes(56)
+
+
+def probe(fabric: Fabric, netns: Netns, dial: Dial) -> Process:
+    """The process of a question; its value is the Answer."""
+    if dial.name:
+        found = yield from resolve(fabric, netns, dial.name)
+        if isinstance(found, Outcome):
+            return Answer(found, detail=f"{dial.name} does not resolve in {netns.label}")
+        address = int(found)
+    else:
+        address = ip(dial.address)
+    ask = {"ping": _ping, "tcp": _tcp, "udp": _udp}[dial.probe]
+    return (yield from ask(fabric, netns, dial, address))
+
+
+def _left(fabric: Fabric, deadline: float) -> float:
+    return max(0.0, deadline - fabric.now)
+
+
+def _ping(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
+    sock = PingSocket(netns, dial.source_port)
+    start = fabric.now
+    yield fabric.call(sock.send(address, 1, PING_PAYLOAD, start))
+    if not sock.inbox and not sock.error:
+        yield fabric.ready(sock, _left(fabric, start + dial.timeout))
+    if sock.inbox:
+        return Answer(Outcome.REACHED, dotted(address), rtt=fabric.now - start)
+    return Answer(sock.error or Outcome.TIMEOUT, dotted(address))
+
+
+def _tcp(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
+    sock = TcpSocket(netns, 0, dial.source_port)
+    start = fabric.now
+    deadline = start + dial.timeout
+    yield fabric.call(sock.connect(address, dial.port, start))
+    while sock.state is State.SYN_SENT and not sock.error and _left(fabric, deadline):
+        yield fabric.ready(sock, _left(fabric, deadline))
+    if sock.state is not State.ESTABLISHED:
+        failed = sock.error or Outcome.TIMEOUT
+        yield fabric.call(sock.close(fabric.now))
+        return Answer(failed, dotted(address))
+    yield fabric.call(sock.send(REQUEST, fabric.now))
+    while not sock.inbox and not sock.error and not sock.eof and _left(fabric, deadline):
+        yield fabric.ready(sock, _left(fabric, deadline))
+    text = b"".join(sock.inbox).decode()
+    sock.inbox.clear()
+    yield fabric.note(Kind.RECEIVE, netns.label)
+    rtt = fabric.now - start
+    yield fabric.call(sock.close(fabric.now))
+    if not text:
+        hung_up = Outcome.RESET if sock.error or sock.eof else Outcome.TIMEOUT
+        return Answer(hung_up, dotted(address))
+    served_by, _, seen_as = text.strip().rpartition(" ")
+    return Answer(Outcome.REACHED, dotted(address), served_by, seen_as, rtt)
+
+
+def _udp(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
+    sock = UdpSocket(netns, 0, dial.source_port, recverr=True)
+    start = fabric.now
+    if not sock.connect(address, dial.port):
+        return Answer(Outcome.NET_UNREACHABLE, dotted(address))
+    yield fabric.call(sock.send(REQUEST, start))
+    if not sock.inbox and not sock.error:
+        yield fabric.ready(sock, _left(fabric, start + dial.timeout))
+    if not sock.inbox:
+        return Answer(sock.error or Outcome.TIMEOUT, dotted(address))
+    served_by, _, seen_as = sock.inbox.popleft()[0].decode().strip().rpartition(" ")
+    return Answer(Outcome.REACHED, dotted(address), served_by, seen_as, fabric.now - start)

@@ -1,0 +1,92 @@
+"""The server that listens in containers, hosts and clients: the same dialogue as `live/responder.py` has on real sockets.
+
+TCP: reads the request, answers with its name and the address that it sees, waits for the end of the stream, closes.
+UDP: answers any datagram so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.fabric.fabric import Fabric, Process
+from sim.kernel.datagram import UdpSocket
+from sim.kernel.netns import Netns
+from sim.kernel.tcp import TcpSocket
+from sim.packet import dotted
+from sim.trace import Kind
+
+REQUEST = b"hopcast?\n"
+
+
+def answer(label: str, peer: int) -> bytes:
+    return f"{label} {dotted(peer)}\n".encode()
+
+
+def tcp_responder(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+    """Listen on `port` for ever; every connection is served by a process of its own."""
+    listener = TcpSocket(netns, 0, port)
+    listener.listen()
+    while True:
+        while not listener.inbox:
+            yield fabric.ready(listener)
+        fabric.spawn(_serve(fabric, listener.inbox.popleft(), label))
+
+
+def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
+    assert connection.remote is not None
+    got = 0
+    while got < len(REQUEST):
+        while connection.inbox:
+            got += len(connection.inbox.popleft())
+        if got < len(REQUEST):
+            if connection.eof or connection.error:
+                break
+            yield fabric.ready(connection)
+    else:
+        yield fabric.note(Kind.RECEIVE, connection.netns.label)
+        yield fabric.call(connection.send(answer(label, connection.remote[0]), fabric.now))
+    while not connection.eof and not connection.error:
+        yield fabric.ready(connection)
+    yield fabric.call(connection.close(fabric.now))
+
+
+def tcp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+    """Return what comes on each connection, acknowledging by the answer, as a ping-pong server on a warm connection does."""
+    listener = TcpSocket(netns, 0, port)
+    listener.listen()
+    while True:
+        while not listener.inbox:
+            yield fabric.ready(listener)
+        fabric.spawn(_echo(fabric, listener.inbox.popleft()))
+
+
+def _echo(fabric: Fabric, connection: TcpSocket) -> Process:
+    connection.quickack = False
+    while not connection.eof and not connection.error:
+        while connection.inbox:
+            data = connection.inbox.popleft()
+            yield fabric.note(Kind.RECEIVE, connection.netns.label)
+            yield fabric.call(connection.send(data, fabric.now))
+        yield fabric.ready(connection)
+    yield fabric.call(connection.close(fabric.now))
+
+
+def udp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+    """Return every datagram."""
+    yield from _udp(fabric, netns, port, lambda payload, _peer: payload)
+
+
+def udp_responder(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+    """Answer every datagram to `port` for ever."""
+    yield from _udp(fabric, netns, port, lambda _payload, peer: answer(label, peer))
+
+
+def _udp(fabric: Fabric, netns: Netns, port: int, reply: Callable[[bytes, int], bytes]) -> Process:
+    sock = UdpSocket(netns, 0, port)
+    netns.sockets.bind(sock)
+    while True:
+        while not sock.inbox:
+            yield fabric.ready(sock)
+        payload, peer, peer_port, _ = sock.inbox.popleft()
+        yield fabric.note(Kind.RECEIVE, netns.label)
+        yield fabric.call(sock.send(reply(payload, peer), fabric.now, (peer, peer_port)))

@@ -1,0 +1,73 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.fabric import dns
+from sim.fabric.fabric import Fabric
+from sim.kernel.netns import Netns
+from sim.packet import ip
+from sim.trace import Outcome
+from tests.sim.kernel.machines import pair
+
+label = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_", min_size=1, max_size=20)
+
+
+@given(st.lists(label, min_size=1, max_size=4).map(".".join), st.lists(st.integers(0, 2**32 - 1), max_size=5))
+def test_response_carries_the_question_and_the_addresses(name, addresses):
+    question = dns.query(name)
+    assert dns.asked_name(question) == name
+    assert dns.parse(dns.response(question, dns.Reply(tuple(addresses)))) == (dns.NOERROR, addresses)
+
+
+def resolve(name, lookup=None, netns=None):
+    a, b = pair()
+    if netns:
+        netns(a)
+    a.nameservers = a.nameservers or ["10.0.0.2"]
+    fabric = Fabric()
+    if lookup:
+        fabric.spawn(dns.name_server(fabric, b, 0, dns.PORT, lookup))
+    return fabric.run(fabric.spawn(dns.resolve(fabric, a, name)), 0.0), fabric
+
+
+def test_name_is_resolved_by_the_nameserver_of_resolv_conf():
+    assert resolve("web", lambda name: dns.Reply((ip("10.9.9.9"),)))[0] == ip("10.9.9.9")
+
+
+def test_hosts_file_comes_before_dns():
+    def hosts(netns: Netns) -> None:
+        netns.hosts.append((ip("10.0.0.7"), ("web",)))
+
+    assert resolve("web", netns=hosts)[0] == ip("10.0.0.7")
+
+
+def test_nxdomain_is_no_such_name():
+    assert resolve("web", lambda name: dns.Reply(rcode=dns.NXDOMAIN))[0] is Outcome.NO_SUCH_NAME
+
+
+def test_closed_dns_port_is_a_name_server_that_does_not_answer_and_is_known_at_once():
+    outcome, fabric = resolve("web")
+    assert outcome is Outcome.NAME_UNANSWERED and fabric.now < 0.1
+
+
+def test_search_list_is_tried_first_for_names_with_fewer_dots_than_ndots():
+    netns = Netns("c")
+    netns.search = ["example.org"]
+    assert dns.candidates("web", netns) == ["web.example.org", "web"]
+    netns.resolv_options = ["ndots:0"]
+    assert dns.candidates("web", netns) == ["web", "web.example.org"]
+    assert dns.candidates("web.", netns) == ["web."]
+
+
+def test_server_asks_upstream_what_it_does_not_know():
+    a, b = pair()
+    c = Netns("c")
+    from sim.kernel.veth import veth_pair
+
+    veth_pair(b, "eth1", "02:00:00:00:00:03", c, "eth0", "02:00:00:00:00:04")
+    b.add_address("eth1", "10.1.0.1/24")
+    c.add_address("eth0", "10.1.0.2/24")
+    a.nameservers = ["10.0.0.2"]
+    fabric = Fabric()
+    fabric.spawn(dns.name_server(fabric, b, 0, dns.PORT, lambda name: dns.Reply(upstream=(ip("10.1.0.2"),))))
+    fabric.spawn(dns.name_server(fabric, c, 0, dns.PORT, lambda name: dns.Reply((ip("10.5.5.5"),))))
+    assert fabric.run(fabric.spawn(dns.resolve(fabric, a, "web")), 0.0) == ip("10.5.5.5")

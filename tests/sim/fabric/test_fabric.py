@@ -1,0 +1,56 @@
+import pytest
+
+from sim.errors import SpecError
+from sim.fabric.costs import NOMINAL, CostModel
+from sim.fabric.fabric import Fabric
+from sim.kernel.datagram import PingSocket
+from sim.packet import ip
+from sim.trace import Kind, Step
+from tests.sim.kernel.machines import pair
+
+
+def test_every_step_kind_has_a_nominal_price():
+    assert set(NOMINAL) == set(Kind)
+
+
+def test_steps_of_a_walk_are_stamped_one_after_the_other():
+    fabric = Fabric(CostModel({Kind.ROUTE: 2.0, Kind.RULE: 0.5}))
+    spent = fabric.walk(iter([Step(Kind.ROUTE, "a"), Step(Kind.RULE, "a", count=4), Step(Kind.ROUTE, "a")]))
+    assert [s.at for s in fabric.trace()] == [0.0, 2.0, 4.0] and spent == 6.0
+
+
+def test_packet_takes_the_time_of_the_steps_it_went_through():
+    a, _ = pair()
+    fabric = Fabric(CostModel({Kind.VETH: 1.0}))
+    sock = PingSocket(a, 1)
+    fabric.walk(sock.send(ip("10.0.0.2"), 1, b"", 0.0))
+    fabric.env.run(until=10)
+    answered = [s.at for s in fabric.trace() if s.kind is Kind.DELIVER and s.where == "a"]
+    assert answered == [4.0], "ARP there and back, echo there and back: four veth crossings"
+
+
+def test_free_steps_happen_in_no_time_and_in_order():
+    a, _ = pair()
+    fabric = Fabric(CostModel({}))
+    fabric.walk(PingSocket(a, 1).send(ip("10.0.0.2"), 1, b"", 0.0))
+    fabric.env.run(until=0.5)
+    ways = [s.point for s in fabric.trace() if s.kind is Kind.SEEN and "echo-request" in str(s.packet)]
+    assert ways == ["a:eth0", "b:eth0"] and {s.at for s in fabric.trace()} == {0.0}
+
+
+def test_two_runs_give_the_same_trace():
+    def run():
+        a, _ = pair()
+        fabric = Fabric()
+        fabric.walk(PingSocket(a, 1).send(ip("10.0.0.2"), 1, b"", 0.0))
+        fabric.env.run(until=5)
+        return [{k: v for k, v in s.as_dict().items() if k != "packet"} for s in fabric.trace()]
+
+    assert run() == run()
+
+
+def test_file_that_is_no_cost_model_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "machine.json"
+    path.write_text('{"prices": {"teleport": 1}}')
+    with pytest.raises(SpecError, match=r"machine\.json: not a cost model"):
+        CostModel.load(path)
