@@ -1,0 +1,287 @@
+"""dockerd: from API calls to plumbing.
+
+`Daemon(host, netns, profile, new_netns)` does what the engine does at start: forwarding, chains, the networks bridge,
+host and none. `network_create` and `container_run` then follow as the API calls came. A container is created on its
+first network, connected to the others, then started, as Compose does. PlumbError is dockerd's refusal, in its words.
+
+Follows moby v20.10: daemon/daemon_unix.go (`initNetworkController`, `initBridgeDriver`), daemon/network.go,
+daemon/container_operations.go, libnetwork's controller.go, network.go, endpoint.go.
+Left out: stopping and removing; the order in which Go walks its maps (networks join in the order that is given).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+from sim import spec
+from sim.dockerd import refusals, resolution
+from sim.dockerd.drivers import PREDEFINED, Registry
+from sim.dockerd.drivers.api import Engine
+from sim.dockerd.endpoint import Endpoint, gateway_endpoint, mac_of
+from sim.dockerd.firewall.api import NoFirewall
+from sim.dockerd.ipam import Ipam, NoAvailableAddress, parse_cidr
+from sim.dockerd.network import Network
+from sim.dockerd.portmap import PortAllocator, PortMapper
+from sim.dockerd.process import BoundPort, Process, ResolverProcess
+from sim.dockerd.profile import EngineProfile
+from sim.dockerd.sandbox import Sandbox
+from sim.errors import PlumbError
+from sim.kernel.netns import Netns
+from sim.packet import dotted
+
+NO_FORWARDING = "IPv4 forwarding is disabled. Networking will not work."
+
+
+class Daemon:
+    """One engine on one host. `new_netns` makes a namespace with a label."""
+
+    def __init__(
+        self, host: spec.Host, netns: Netns, profile: EngineProfile, new_netns: Callable[[str], Netns]
+    ) -> None:
+        self.host, self.netns, self.profile, self.new_netns = host, netns, profile, new_netns
+        options = host.engine
+        self.warnings: list[str] = []
+        self.networks: dict[str, Network] = {}
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._resolvers: list[ResolverProcess] = []
+        if not netns.hosts:
+            netns.hosts = [(0x7F000001, ("localhost",))]
+        hairpin = not options.userland_proxy
+        self.firewall = profile.firewall(netns, hairpin) if options.iptables else NoFirewall()
+        self.ports = PortMapper(netns, self.firewall, PortAllocator(profile.host_ports), options.userland_proxy)
+        self.drivers = Registry(Engine(options, netns, self.firewall, self.ports))
+        self.ipam = Ipam(options.default_address_pools or profile.default_pools, self._in_use)
+        self._start()
+
+    # what is asked of it
+
+    def network_create(self, network: spec.Network) -> None:
+        """`docker network create`. Raises PlumbError."""
+        with _named(f"network {network.key or network.name}"):
+            known = self.networks.get(network.name)
+            if known is not None and known.predefined:
+                raise PlumbError(f"operation is not permitted on predefined {network.name} network ")
+            if known is not None:
+                raise PlumbError(f"network with name {network.name} already exists")
+            driver = self.drivers.get(network.driver)
+            if driver.single:
+                raise PlumbError(driver.single)
+            self._new_network(Network(network, driver))
+
+    def container_run(self, container: spec.Container) -> None:
+        """`docker create`, `docker network connect` for each further network, `docker start`. Raises PlumbError."""
+        with _named(f"container {container.name}"):
+            refusals.check_name(container.name, self._sandboxes)
+            if container.mode.startswith("container:"):
+                self._share(container)
+            else:
+                self._run(container)
+
+    @property
+    def sandboxes(self) -> dict[str, Netns]:
+        """container -> the namespace in which it lives: its own, the host's, or another container's."""
+        return {name: sandbox.netns for name, sandbox in self._sandboxes.items()}
+
+    @property
+    def resolutions(self) -> dict[str, resolution.Resolution]:
+        """container -> its resolver files. Those of containers in the host's namespace are not in any Netns."""
+        return {name: sandbox.files for name, sandbox in self._sandboxes.items()}
+
+    @property
+    def processes(self) -> list[Process]:
+        """What listens on the engine's behalf: docker-proxies, then the embedded DNS of each sandbox."""
+        return [*self.ports.proxies, *self._resolvers]
+
+    @property
+    def bound_ports(self) -> list[BoundPort]:
+        """Published ports that dockerd itself holds and never serves (`--userland-proxy=false`)."""
+        return self.ports.bound
+
+    def address_of(self, container_name: str, network_name: str) -> str | None:
+        """A container's address on a network; `bridge` is the default one."""
+        sandbox = self._sandboxes.get(container_name)
+        for endpoint in sandbox.endpoints if sandbox else ():
+            if endpoint.network.name == network_name and endpoint.address is not None:
+                return str(endpoint.address)
+        return None
+
+    def published_port(self, container_name: str, container_port: int, proto: str) -> int | None:
+        """The host port behind which a container's port is; of several, the first that `docker inspect` lists."""
+        for mapping in self.ports.mappings.get(container_name, ()):
+            if (mapping.container_port, mapping.protocol) == (container_port, proto):
+                return mapping.host_port
+        return None
+
+    # the start
+
+    def _start(self) -> None:
+        """The bridge driver is configured first, then the three networks are made (`initNetworkController`)."""
+        self.firewall.start()
+        if self.host.engine.ip_forward and self.netns.sysctls["net.ipv4.ip_forward"] != "1":
+            self.netns.sysctls["net.ipv4.ip_forward"] = "1"
+            self.firewall.drop_forwarded()
+        for name, driver in PREDEFINED.items():
+            given = self._default_bridge() if name == spec.DEFAULT_NETWORK else spec.Network.model_construct(name=name)
+            self._new_network(Network(given, self.drivers.get(driver), predefined=True))
+
+    def _default_bridge(self) -> spec.Network:
+        """`initBridgeDriver`: docker0 takes the daemon's flags as its options; user-defined bridges do not."""
+        options = self.host.engine
+        address, _, _ = options.bip.partition("/")
+        subnet = parse_cidr(options.bip) if options.bip else self.ipam.first_available()
+        return spec.Network(name=spec.DEFAULT_NETWORK, subnet=str(subnet), gateway=address, options={
+            "com.docker.network.bridge.name": "docker0",
+            "com.docker.network.driver.mtu": str(options.mtu),
+            "com.docker.network.bridge.enable_ip_masquerade": str(options.ip_masq).lower(),
+            "com.docker.network.bridge.enable_icc": str(options.icc).lower(),
+        })
+
+    def _in_use(self, network: IPv4Network) -> bool:
+        """Does a pool overlap a name server of the host, or a route to a subnet on one of its links?"""
+        taken = [IPv4Network(f"{server}/32") for server in self.netns.nameservers]
+        taken += [IPv4Network(f"{dotted(r.network)}/{r.prefix_length}") for r in self.netns.routes.entries if not r.via]
+        return any(network.overlaps(other) for other in taken)
+
+    # networks
+
+    def _new_network(self, network: Network) -> None:
+        """`NewNetwork`: addresses first, then the driver."""
+        if network.driver.gives_addresses:
+            self._allocate(network)
+        network.driver.create_network(network)
+        self.networks[network.name] = network
+        self.firewall.network_added()
+
+    def _allocate(self, network: Network) -> None:
+        """`ipamAllocateVersion`: the pool, the gateway, then the addresses that are set aside."""
+        given = network.spec
+        pool = network.pool = self.ipam.request_pool(given.subnet, given.ip_range)
+        try:
+            network.gateway = pool.request(given.gateway)
+        except PlumbError as error:
+            raise PlumbError(f"failed to allocate gateway ({given.gateway}): {error.refusal}") from None
+        for index, address in enumerate(given.aux_addresses):
+            if IPv4Address(address) not in pool.network:
+                raise PlumbError(
+                    f"auxiliary address: (aux{index}:{address}) must belong to the master pool: {pool.network}")
+            try:
+                pool.request(address)
+            except PlumbError as error:
+                raise PlumbError(
+                    f"failed to allocate secondary ip address (aux{index}:{address}): {error.refusal}") from None
+
+    def _find(self, name: str) -> Network:
+        try:
+            return self.networks[name]
+        except KeyError:
+            raise PlumbError(f"network {name} not found") from None
+
+    # containers
+
+    def _share(self, box: spec.Container) -> None:
+        """Mode container:NAME: namespace and resolver files are the other one's."""
+        refusals.check_options(box, refusals.SHARING)
+        other = self._sandboxes.get(box.mode.removeprefix("container:"))
+        if other is None:
+            raise PlumbError(f"No such container: {box.mode.removeprefix('container:')}")
+        self._sandboxes[box.name] = Sandbox(box.name, other.netns, other.files)
+
+    def _run(self, box: spec.Container) -> None:
+        attachments = box.attachments or (spec.Attachment(network=box.mode),)
+        networks = [self._find(a.network) for a in attachments]
+        on_host = networks[0].driver.shares_host
+        if on_host:
+            refusals.check_options(box, refusals.ON_HOST)
+        gateway = self.networks[spec.DEFAULT_NETWORK].gateway
+        for text in box.extra_hosts:
+            resolution.extra_host(text, gateway)
+        self._warn(box, networks[0])
+        for network, attachment in zip(networks, attachments, strict=True):
+            refusals.check_attachment(network, attachment)
+        netns = self.netns if on_host else self.new_netns(box.name)
+        # the default network is always joined first (`allocateNetwork`)
+        joining = sorted(zip(networks, attachments, strict=True), key=lambda pair: pair[0].name != spec.DEFAULT_NETWORK)
+        endpoints = [self._create_endpoint(box, n, a, first=n is networks[0]) for n, a in joining]
+        sandbox = Sandbox(box.name, netns, self._resolver_files(box, endpoints, on_host=on_host), endpoints)
+        self._sandboxes[box.name] = sandbox
+        if on_host:
+            self.ports.listening += [(each.protocol, "0.0.0.0", each.port) for each in box.listens]
+            return
+        netns.sysctls.update(box.sysctls)
+        self._publish(box, endpoints)
+        sandbox.populate()
+        sandbox.files.write(netns)
+        if self._needs_resolver(endpoints):
+            self._resolvers.append(sandbox.start_resolver())
+
+    def _warn(self, box: spec.Container, network: Network) -> None:
+        """`verifyPlatformContainerSettings`"""
+        if network.driver.forwards and self.netns.sysctls["net.ipv4.ip_forward"] != "1":
+            self.warnings.append(NO_FORWARDING)
+        if box.ports and network.driver.ports_discarded:
+            self.warnings.append(network.driver.ports_discarded)
+
+    def _create_endpoint(
+        self, box: spec.Container, network: Network, attachment: spec.Attachment, *, first: bool
+    ) -> Endpoint:
+        """`CreateEndpoint`: address and MAC address, and the names by which the network's DNS will know it.
+
+        The container's own MAC address is for the network that it was created on.
+        """
+        if network.pool is None:
+            return Endpoint(box.name, network, None, "", None)
+        try:
+            address = network.pool.request(attachment.ipv4_address)
+        except NoAvailableAddress:
+            raise PlumbError(
+                f"no available IPv4 addresses on this network's address pools: {network.name} (…)") from None
+        except PlumbError:
+            if attachment.ipv4_address and IPv4Address(attachment.ipv4_address) not in network.pool.network:
+                raise PlumbError(f"Invalid address {attachment.ipv4_address}: It does not belong to any of this "
+                                 "network's subnets") from None
+            raise
+        drawn = mac_of(address) if self.profile.mac_from_address else f"mac({box.name}@{network.name})"
+        given = attachment.mac_address if self.profile.endpoint_mac_address else ""
+        mac = given or (box.mac_address if first else "") or drawn
+        if not network.predefined:
+            for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, box.service, box.hostname))):
+                network.add_name(name, str(address))
+        return Endpoint(box.name, network, address, mac, network.gateway)
+
+    def _resolver_files(
+        self, box: spec.Container, endpoints: list[Endpoint], *, on_host: bool
+    ) -> resolution.Resolution:
+        files = resolution.resolv_conf(box, self.netns, self.profile.localhost_substitutes, on_host=on_host)
+        if self._needs_resolver(endpoints):
+            files = resolution.with_resolver(files)
+        if on_host and not box.extra_hosts:
+            return replace(files, hosts=tuple(self.netns.hosts))
+        return replace(
+            files, hosts=resolution.hosts_file(box, endpoints, self.networks[spec.DEFAULT_NETWORK].gateway))
+
+    @staticmethod
+    def _needs_resolver(endpoints: list[Endpoint]) -> bool:
+        return any(not endpoint.network.predefined for endpoint in endpoints)
+
+    def _publish(self, box: spec.Container, endpoints: list[Endpoint]) -> None:
+        """Ports are published at the endpoint that has the default route, and not on an internal network."""
+        endpoint = gateway_endpoint(endpoints)
+        if endpoint is None or endpoint.network.internal:
+            return
+        try:
+            endpoint.network.driver.publish(endpoint, box)
+        except PlumbError as error:
+            raise PlumbError(f"driver failed programming external connectivity on endpoint {box.name} (…): "
+                             f"{error.refusal}") from None
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """A refusal inside says which object it is about."""
+    try:
+        yield
+    except PlumbError as error:
+        raise PlumbError(error.refusal, where=error.where or where) from None

@@ -1,0 +1,44 @@
+"""The embedded DNS: what a sandbox's resolver answers to a name.
+
+Follows libnetwork of moby v20.10: resolver.go (`ServeDNS`), `ResolveName` in sandbox.go and network.go. A name that no
+network of the sandbox knows goes to the external servers, single-label ones too, unless the user set `ndots` himself.
+Addresses come back in the order in which they were added; the real one shuffles them. Left out: AAAA, PTR, SRV, --link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sim.dockerd.endpoint import Endpoint, by_priority
+from sim.dockerd.process import NameAnswer
+
+MAX_EXTERNAL = 3
+"""maxExtDNS"""
+
+
+def answer(name: str, endpoints: list[Endpoint], external: tuple[str, ...], ndots_set: bool) -> NameAnswer:
+    """What the resolver of a sandbox with these endpoints does with a question for an A record."""
+    name = name.removesuffix(".")
+    for request, network in splits(name):
+        for endpoint in by_priority(endpoints):
+            if network and network != endpoint.network.name:
+                continue
+            known = endpoint.network.names.get(request.lower())
+            if known:
+                return NameAnswer(tuple(known))
+    if ndots_set and "." not in name:
+        return NameAnswer()
+    return NameAnswer(upstream=external[:MAX_EXTERNAL])
+
+
+def splits(name: str) -> Iterator[tuple[str, str]]:
+    """(name, network): first the whole on any network, then each way to read it as NAME.NETWORK.
+
+    >>> list(splits("web.front"))
+    [('web.front', ''), ('web', 'front')]
+    """
+    yield name, ""
+    at = name.rfind(".")
+    while at != -1:
+        yield name[:at], name[at + 1 :]
+        at = name.rfind(".", 0, at)

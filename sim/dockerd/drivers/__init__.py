@@ -1,0 +1,34 @@
+"""The network drivers, one file each. This registry is the only place that knows a driver by its name."""
+
+from __future__ import annotations
+
+from sim.dockerd.drivers.api import Driver, Engine
+from sim.dockerd.drivers.bridge import BridgeDriver
+from sim.dockerd.drivers.host import HostDriver
+from sim.dockerd.drivers.none import NullDriver
+from sim.errors import PlumbError
+
+DRIVERS: dict[str, type[Driver]] = {"bridge": BridgeDriver, "host": HostDriver, "null": NullDriver}
+
+PREDEFINED = {"none": "null", "host": "host", "bridge": "bridge"}
+"""The networks that the engine makes at start, in its order, and their drivers."""
+
+REFUSALS = {
+    "overlay": 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node '
+    "to swarm and try again.",
+}
+"""Drivers that the engine has and refuses as things stand."""
+
+
+class Registry:
+    """The drivers of one engine, each made once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.drivers = {name: make(engine) for name, make in DRIVERS.items()}
+
+    def get(self, name: str) -> Driver:
+        """Raises PlumbError for a driver that the engine does not have, or that it would refuse."""
+        driver = self.drivers.get(name)
+        if driver is None:
+            raise PlumbError(REFUSALS.get(name, f'plugin "{name}" not found'))
+        return driver

@@ -1,0 +1,50 @@
+"""What a network driver is (libnetwork's driverapi): makes networks, joins endpoints to them, publishes their ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim import spec
+from sim.dockerd.endpoint import Endpoint
+from sim.dockerd.firewall.api import Firewall
+from sim.dockerd.network import Network
+from sim.dockerd.portmap import PortMapper
+from sim.kernel.netns import Netns
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What drivers share of their engine."""
+
+    options: spec.Engine
+    netns: Netns
+    """The host's namespace."""
+    firewall: Firewall
+    ports: PortMapper
+
+
+class Driver:
+    """A driver that does nothing; each driver overrides what it does."""
+
+    gives_addresses = True
+    """False: its networks have no subnet, its endpoints no address."""
+    single = ""
+    """Set where the engine makes the one network of this driver itself: the refusal for another one."""
+    shares_host = False
+    """Its containers live in the host's own namespace."""
+    forwards = True
+    """Its containers need the host to forward packets: the engine warns where it does not."""
+    ports_discarded = ""
+    """The engine's warning for published ports that have no effect."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def create_network(self, network: Network) -> None:
+        """Make what stands on the host for a network. Raises PlumbError."""
+
+    def join(self, endpoint: Endpoint, sandbox: Netns, device: str) -> None:
+        """Give a sandbox its interface on the network."""
+
+    def publish(self, endpoint: Endpoint, box: spec.Container) -> None:
+        """`ProgramExternalConnectivity`: the container's published ports lead to this endpoint. Raises PlumbError."""

@@ -1,0 +1,55 @@
+"""A container's place on a network: address, MAC address, the names of its veth, and which endpoint comes first.
+
+Follows libnetwork of moby v20.10: endpoint.go, `endpoint.Less` in sandbox.go, netutils.GenerateMACFromIP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from sim.dockerd.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`address` and `gateway` are None where the driver gives none (host, none)."""
+
+    container: str
+    network: Network
+    address: IPv4Address | None
+    mac: str
+    gateway: IPv4Address | None
+
+    @property
+    def cidr(self) -> str:
+        assert self.network.pool is not None
+        return f"{self.address}/{self.network.pool.network.prefixlen}"
+
+    @property
+    def host_device(self) -> str:
+        """The canonical name (sim/spec.py) of the veth that dockerd names at random."""
+        return f"veth({self.container}@{self.network.name})"
+
+
+def mac_of(address: IPv4Address) -> str:
+    """02:42 and the address: locally administered, and the same whenever the address is.
+
+    >>> mac_of(IPv4Address("172.17.0.2"))
+    '02:42:ac:11:00:02'
+    """
+    return "02:42:" + address.packed.hex(":")
+
+
+def by_priority(endpoints: list[Endpoint]) -> list[Endpoint]:
+    """The order of a sandbox's endpoints: internal ones last, with a gateway before without, then by network name.
+
+    eth0, eth1, … are given in this order; the default route leads to the first one's gateway, and ports are published
+    there. The order in which the networks were attached plays no part before the container starts.
+    """
+    return sorted(endpoints, key=lambda e: (e.network.internal, e.gateway is None, e.network.name))
+
+
+def gateway_endpoint(endpoints: list[Endpoint]) -> Endpoint | None:
+    """`getGatewayEndpoint`: the first that has a gateway. One on an internal network has, where there is no other."""
+    return next((e for e in by_priority(endpoints) if e.gateway is not None), None)

@@ -1,0 +1,130 @@
+"""Which addresses a network and its endpoints get: pools, gateways, ranges.
+
+Follows libnetwork of moby v20.10: ipam/allocator.go, ipam/structures.go, ipam/utils.go, and `requestPoolHelper`,
+`ipamAllocateVersion` in network.go. A pool gives its lowest free address. Left out: IPv6, other IPAM drivers, release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from sim.errors import PlumbError
+
+
+class NoAvailableAddress(PlumbError):
+    """The pool is used up; the caller names the network."""
+
+    def __init__(self) -> None:
+        super().__init__("No available addresses on this pool")
+
+
+class Pool:
+    """A subnet, and the range within it that addresses are drawn from. Network and broadcast address are never given.
+
+    A range may hold the subnet's other addresses that end in 0 or 255: dockerd then gives those as well.
+    """
+
+    def __init__(self, network: IPv4Network, ip_range: IPv4Network | None = None) -> None:
+        self.network = network
+        self.ip_range = ip_range
+        self.taken = {int(network.network_address), int(network.broadcast_address)}
+
+    def request(self, preferred: str = "") -> IPv4Address:
+        """An address: the preferred one, else the lowest free one."""
+        if len(self.taken) >= self.network.num_addresses:
+            raise NoAvailableAddress
+        if preferred:
+            address = IPv4Address(preferred)
+            if address not in self.network:
+                raise PlumbError("Requested address is out of range")
+            if int(address) in self.taken:
+                raise PlumbError("Address already in use")
+        else:
+            address = self._lowest()
+        self.taken.add(int(address))
+        return address
+
+    def _lowest(self) -> IPv4Address:
+        first, last = int(self.network.network_address), int(self.network.broadcast_address)
+        if self.ip_range is not None:
+            # only the host part of the range counts, laid over the subnet (`getAddressRange`)
+            first, last = (first | int(edge) & int(self.network.hostmask)
+                           for edge in (self.ip_range.network_address, self.ip_range.broadcast_address))
+        for value in range(first, last + 1):
+            if value not in self.taken:
+                return IPv4Address(value)
+        raise NoAvailableAddress
+
+
+class Ipam:
+    """All pools of one engine. `in_use`: does a subnet overlap a route or a name server of the host?"""
+
+    def __init__(self, defaults: Sequence[tuple[str, int]], in_use: Callable[[IPv4Network], bool]) -> None:
+        self.predefined = split(defaults)
+        self.in_use = in_use
+        self.pools: list[Pool] = []
+        self._start = 0
+
+    def first_available(self) -> IPv4Network:
+        """For docker0: the first of the default pools that the host does not use (`FindAvailableNetwork`)."""
+        for network in self.predefined:
+            if not self.in_use(network):
+                return network
+        raise PlumbError('Error creating default "bridge" network: list bridge addresses failed: no available network')
+
+    def request_pool(self, subnet: str = "", ip_range: str = "") -> Pool:
+        """A pool for a network: the subnet that was asked for, else the next default one. Raises PlumbError."""
+        if not subnet:
+            pool = Pool(self._next_predefined())
+        else:
+            network = parse_cidr(subnet)
+            if not ip_range and self._overlaps(network):
+                # a request with a range skips this check; the bridge driver then finds the conflict
+                raise PlumbError("Pool overlaps with other one on this address space")
+            pool = Pool(network, parse_cidr(ip_range) if ip_range else None)
+        self.pools.append(pool)
+        return pool
+
+    def _next_predefined(self) -> IPv4Network:
+        """`getPredefinedPool`, until `requestPoolHelper` is content: each search begins behind the last one's end."""
+        held: list[IPv4Network] = []
+        while True:
+            for step in range(len(self.predefined)):
+                index = (self._start + step) % len(self.predefined)
+                network = self.predefined[index]
+                if not self._overlaps(network) and not any(network.overlaps(other) for other in held):
+                    break
+            else:
+                raise PlumbError("could not find an available, non-overlapping IPv4 address pool among the defaults to "
+                                 "assign to the network")
+            self._start = (index + 1) % len(self.predefined)
+            if not self.in_use(network):
+                return network
+            held.append(network)
+
+    def _overlaps(self, network: IPv4Network) -> bool:
+        return any(network.overlaps(pool.network) for pool in self.pools)
+
+
+def split(pools: Sequence[tuple[str, int]]) -> list[IPv4Network]:
+    """(base, size) pairs to the subnets that they stand for (`splitNetworks`)."""
+    networks: list[IPv4Network] = []
+    for base, size in pools:
+        network = parse_cidr(base)
+        if not network.prefixlen <= size <= 32:
+            raise PlumbError(f"invalid pools size: {size}")
+        networks += network.subnets(new_prefix=size)
+    return networks
+
+
+def parse_cidr(text: str) -> IPv4Network:
+    """Host bits are dropped, as Go's net.ParseCIDR does."""
+    address, slash, _ = text.partition("/")
+    try:
+        if not slash:
+            raise ValueError
+        IPv4Address(address)
+        return IPv4Network(text, strict=False)
+    except ValueError:
+        raise PlumbError(f"Invalid subnet {text} : invalid CIDR address: {text}") from None

@@ -1,0 +1,44 @@
+"""A network as the daemon keeps it: its driver, its addresses, and the names that its endpoints go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from sim import spec
+from sim.dockerd.ipam import Pool
+
+if TYPE_CHECKING:
+    from sim.dockerd.drivers.api import Driver
+
+
+@dataclass(slots=True)
+class Network:
+    """`predefined`: one of bridge, host and none, which the daemon makes itself; the others are "user-defined".
+
+    Only user-defined networks have the embedded DNS, aliases, and addresses that the user chooses.
+    """
+
+    spec: spec.Network
+    driver: Driver
+    predefined: bool = False
+    pool: Pool | None = None
+    """None where the driver wants no addresses."""
+    gateway: IPv4Address | None = None
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """DNS name in lower case -> addresses, in the order in which they were added (libnetwork's svcRecords)."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def internal(self) -> bool:
+        return self.spec.internal
+
+    def add_name(self, name: str, address: str) -> None:
+        """`addSvcRecords`: more than one endpoint may have the same name."""
+        known = self.names.setdefault(name.lower(), [])
+        if address not in known:
+            known.append(address)

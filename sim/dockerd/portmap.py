@@ -1,0 +1,165 @@
+"""Published ports: which host port, which rules, which process holds the port.
+
+Follows libnetwork of moby v20.10: portallocator/, portmapper/, drivers/bridge/port_mapping.go, and nat/sort.go of
+go-connections. Left out: IPv6 (a second proxy on [::]), SCTP, port ranges.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from itertools import groupby
+
+from sim import spec
+from sim.dockerd.firewall.api import Firewall, PortMapping
+from sim.dockerd.process import BoundPort, ProxyProcess
+from sim.errors import PlumbError
+from sim.kernel.netns import Netns
+from sim.packet import ip
+
+ANYWHERE = "0.0.0.0"
+MAX_ATTEMPTS = 10
+"""maxAllocatePortAttempts: how often a drawn port is replaced because somebody listens there."""
+
+
+class PortAllocator:
+    """Who was given which host port. One for the whole engine; each (address, protocol) is a book of its own."""
+
+    def __init__(self, drawn_from: range) -> None:
+        self.drawn_from = drawn_from
+        self.given: dict[tuple[str, str], set[int]] = {}
+        self.last: dict[tuple[str, str], int] = {}
+
+    def request(self, host_ip: str, protocol: str, port: int) -> int:
+        """`RequestPortInRange`: this port, or for 0 the next one behind the last that was drawn."""
+        book = host_ip, protocol
+        given = self.given.setdefault(book, set())
+        if port:
+            if port in given:
+                raise PlumbError(f"Bind for {host_ip}:{port} failed: port is already allocated")
+        else:
+            port = self._draw(book, given)
+        given.add(port)
+        return port
+
+    def _draw(self, book: tuple[str, str], given: set[int]) -> int:
+        ports = self.drawn_from
+        behind = self.last.get(book, ports[-1]) + 1 - ports.start
+        for step in range(len(ports)):
+            port = ports[(behind + step) % len(ports)]
+            if port not in given:
+                self.last[book] = port
+                return port
+        raise PlumbError("all ports are allocated")
+
+    def release(self, host_ip: str, protocol: str, port: int) -> None:
+        self.given[host_ip, protocol].discard(port)
+
+
+@dataclass(slots=True)
+class PortMapper:
+    """Maps ports in one host's namespace. `use_proxy`: docker-proxy holds the port, else dockerd itself."""
+
+    netns: Netns
+    firewall: Firewall
+    allocator: PortAllocator
+    use_proxy: bool
+    proxies: list[ProxyProcess] = field(default_factory=list)
+    bound: list[BoundPort] = field(default_factory=list)
+    mappings: dict[str, list[PortMapping]] = field(default_factory=dict)
+    """container -> its published ports, in the order in which they were mapped"""
+    listening: list[tuple[str, str, int]] = field(default_factory=list)
+    """(protocol, address, port) of every socket that holds a port of the host, the engine's own or not"""
+
+    def publish(self, box: spec.Container, bridge: str, address: IPv4Address, binding_ip: str) -> None:
+        """All published ports of a container. `binding_ip`: where one without an address of its own is bound."""
+        for port in binding_order(box.ports, box.expose):
+            host_ip = port.host_ip if port.host_ip != ANYWHERE else binding_ip
+            self.mappings.setdefault(box.name, []).append(self._map(port, host_ip, bridge, str(address)))
+
+    def _map(self, port: spec.PublishedPort, host_ip: str, bridge: str, container_ip: str) -> PortMapping:
+        """`MapRange`: allocate, hold the port, write the rules; again when a drawn port turns out to be held."""
+        refused: PlumbError | None = None
+        for _ in range(1 if port.host_port else MAX_ATTEMPTS):
+            host_port = self.allocator.request(host_ip, port.protocol, port.host_port)
+            try:
+                self._listen(port.protocol, host_ip, host_port)
+            except PlumbError as error:
+                refused = error
+                self.allocator.release(host_ip, port.protocol, host_port)
+                continue
+            mapping = PortMapping(bridge, port.protocol, host_ip, host_port, container_ip, port.container_port)
+            self.firewall.port_mapped(mapping)
+            self._start(mapping)
+            return mapping
+        assert refused is not None
+        raise refused
+
+    def _listen(self, protocol: str, host_ip: str, host_port: int) -> None:
+        """bind(2) of docker-proxy, or of dockerd's own dummy."""
+        who = "Error starting userland proxy: " if self.use_proxy else ""
+        socket = f"listen {protocol}4 {host_ip}:{host_port}: bind"
+        if host_ip != ANYWHERE and not self.netns.is_local(ip(host_ip)):
+            raise PlumbError(f"{who}{socket}: cannot assign requested address")
+        for other, address, port in self.listening:
+            if (other, port) == (protocol, host_port) and (address == host_ip or ANYWHERE in (address, host_ip)):
+                raise PlumbError(f"{who}{socket}: address already in use")
+        self.listening.append((protocol, host_ip, host_port))
+
+    def _start(self, mapping: PortMapping) -> None:
+        here = self.netns.label, mapping.protocol, mapping.host_ip, mapping.host_port
+        if self.use_proxy:
+            self.proxies.append(ProxyProcess(*here, mapping.container_ip, mapping.container_port))
+        else:
+            self.bound.append(BoundPort(*here))
+        self.netns.daemon_listeners.append(here[1:])
+
+
+def binding_order(
+    ports: tuple[spec.PublishedPort, ...], exposed: tuple[spec.Listener, ...] = ()
+) -> list[spec.PublishedPort]:
+    """The order in which dockerd maps a container's ports (`nat.SortPortMap`).
+
+    Its comparison contradicts itself where a larger host port leads to a smaller container port, and it starts from a
+    Go map, which has no order: such ports come in another order each time, and `unordered` takes that out of a
+    comparison. Elsewhere larger ports come first. This is Go's insertion sort, which it uses for up to twelve ports.
+    """
+    keys = dict.fromkeys([(p.container_port, p.protocol) for p in ports] + [(e.port, e.protocol) for e in exposed])
+    entries: list[tuple[int, int, str, spec.PublishedPort | None]] = []
+    for number, protocol in keys:
+        bindings = [p for p in ports if (p.container_port, p.protocol) == (number, protocol)]
+        entries += [(p.host_port, number, protocol, p) for p in bindings] or [(0, number, protocol, None)]
+    for at in range(1, len(entries)):
+        while at > 0 and _less(entries[at], entries[at - 1]):
+            entries[at - 1], entries[at] = entries[at], entries[at - 1]
+            at -= 1
+    seen = dict.fromkeys((number, protocol) for _, number, protocol, _ in entries)
+    return [p for key in seen for _, number, protocol, p in entries if p is not None and (number, protocol) == key]
+
+
+def _less(a: tuple[int, int, str, object], b: tuple[int, int, str, object]) -> bool:
+    return a[0] > b[0] or a[1] > b[1] or (a[1] == b[1] and a[2] == "tcp")
+
+
+PUBLISHED = re.compile(
+    r"-A (?P<chain>DOCKER|POSTROUTING) .*?(?:-s \S+ -d (?P<masq>\S+)/32 .*-j MASQUERADE"
+    r"|-d (?P<accept>\S+)/32 ! -i .*-j ACCEPT|-j DNAT --to-destination (?P<dnat>[\d.]+):\d+)$")
+
+
+def unordered(rules: list[str]) -> list[str]:
+    """iptables-save's lines with the rules of each container's published ports sorted among themselves.
+
+    They stand together, match different packets, and dockerd writes them in an order that is drawn (`binding_order`).
+    """
+    ordered: list[str] = []
+    for owner, group in groupby(rules, _owner):
+        lines = list(group)
+        ordered += sorted(lines) if owner else lines
+    return ordered
+
+
+def _owner(rule: str) -> tuple[str, str] | None:
+    """(chain, container's address) of a published port's rule."""
+    found = PUBLISHED.fullmatch(rule)
+    return (found["chain"], found["masq"] or found["accept"] or found["dnat"]) if found else None

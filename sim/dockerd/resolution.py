@@ -1,0 +1,108 @@
+"""The files /etc/resolv.conf and /etc/hosts that dockerd writes for a container.
+
+Follows libnetwork of moby v20.10: sandbox_dns_unix.go, resolvconf/resolvconf.go, etchosts/etchosts.go. Left out: IPv6,
+and what the engine reads instead where 127.0.0.53 is the only name server (/run/systemd/resolve/resolv.conf).
+A host name that dockerd draws from the container's id is written `id(CONTAINER)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import AddressValueError, IPv4Address
+
+from sim import spec
+from sim.dockerd.endpoint import Endpoint
+from sim.errors import PlumbError
+from sim.kernel.netns import Netns
+from sim.packet import dotted, ip
+
+RESOLVER = "127.0.0.11"
+HOST_GATEWAY = "host-gateway"
+
+HostsLine = tuple[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a process finds in its resolver files. `external`: whom the embedded DNS asks; `ndots_set`: by the user."""
+
+    nameservers: tuple[str, ...]
+    search: tuple[str, ...]
+    options: tuple[str, ...]
+    hosts: tuple[HostsLine, ...]
+    external: tuple[str, ...] = ()
+    host_loopback: frozenset[str] = frozenset()
+    ndots_set: bool = False
+
+    def write(self, netns: Netns) -> None:
+        """Into the namespace whose processes read these files."""
+        netns.nameservers, netns.search = list(self.nameservers), list(self.search)
+        netns.resolv_options, netns.hosts = list(self.options), list(self.hosts)
+
+
+def of_host(host: Netns) -> Resolution:
+    """The host's own files, copied as they are."""
+    return Resolution(tuple(host.nameservers), tuple(host.search), tuple(host.resolv_options), tuple(host.hosts))
+
+
+def resolv_conf(box: spec.Container, host: Netns, substitutes: tuple[str, ...], *, on_host: bool) -> Resolution:
+    """`setupDNS`: what the user gave, else the host's without the name servers on its loopback. No hosts file yet.
+
+    A container in the host's namespace with no option of its own gets the host's file as it is (`on_host`).
+    """
+    given = of_host(host)
+    if box.dns or box.dns_search or box.dns_opt:
+        servers = box.dns or given.nameservers
+        search = box.dns_search or given.search
+        # a search list of one dot means none (resolvconf.Build)
+        return Resolution(servers, () if search == (".",) else search, box.dns_opt or given.options, (), servers)
+    if on_host:
+        return replace(given, hosts=())
+    reachable = tuple(s for s in given.nameservers if not is_loopback(s))
+    loopback = frozenset(given.nameservers) - frozenset(reachable)
+    nameservers = reachable or substitutes
+    # the embedded DNS asks those on the loopback as well: it can do so from the host's namespace
+    return Resolution(nameservers, given.search, given.options, (), given.nameservers or nameservers, loopback)
+
+
+def with_resolver(files: Resolution) -> Resolution:
+    """`rebuildDNS`: the embedded DNS takes the name servers' place; names are asked as they are (ndots:0)."""
+    ndots_set = any("ndots" in option for option in files.options)
+    options = files.options if ndots_set else (*files.options, "ndots:0")
+    return replace(files, nameservers=(RESOLVER,), options=options, ndots_set=ndots_set)
+
+
+def hosts_file(
+    box: spec.Container, endpoints: list[Endpoint], host_gateway: IPv4Address | None
+) -> tuple[HostsLine, ...]:
+    """`buildHostsFile`, and `updateHostsFile` for each endpoint as it joins."""
+    lines: list[HostsLine] = [(ip("127.0.0.1"), ("localhost",))]
+    lines += [extra_host(text, host_gateway) for text in box.extra_hosts]
+    fqdn = box.hostname or f"id({box.name})"
+    short, dot, _ = fqdn.partition(".")
+    names = (fqdn, short) if dot and box.hostname else (fqdn,)
+    return (*lines, *((int(e.address), names) for e in endpoints if e.address is not None))
+
+
+def extra_host(text: str, host_gateway: IPv4Address | None) -> HostsLine:
+    """`--add-host NAME:ADDRESS`; `host-gateway` stands for the default bridge's address. Raises PlumbError."""
+    name, colon, address = text.partition(":")
+    if not colon or not name:
+        raise PlumbError(f'bad format for add-host: "{text}"')
+    if address == HOST_GATEWAY:
+        if host_gateway is None:
+            raise PlumbError("unable to derive the IP value for host-gateway")
+        return int(host_gateway), (name,)
+    try:
+        return int(IPv4Address(address)), (name,)
+    except AddressValueError:
+        raise PlumbError(f'invalid IP address in add-host: "{address}"') from None
+
+
+def is_loopback(address: str) -> bool:
+    return ip(address) >> 24 == 127
+
+
+def hosts_text(files: Resolution) -> list[str]:
+    """The lines of /etc/hosts."""
+    return [" ".join([dotted(address), *names]) for address, names in files.hosts]
