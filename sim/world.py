@@ -1,0 +1,183 @@
+"""The topology, plumbed: `build(spec)` gives the simulated machines, cables and engines, and asks them questions.
+
+This is where the halves meet: the engines of `sim/dockerd` plumb the kernel objects, the fabric runs the clock and the programs
+(responders, docker-proxies, name servers, the probe). Each question finds the caches cold (neighbours, FDB, conntrack), exactly
+as the live side flushes them before each of its own.
+
+The underlay is one switch. Beside hosts and clients a name server hangs on it (`Spec.nameserver`); it knows no name at all, and
+the hosts' resolv.conf points to it: the lab has the same one, so that "no such name" is somebody's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from sim.dial import dial as make_dial
+from sim.dockerd.daemon import Daemon
+from sim.dockerd.process import Process as DaemonProcess
+from sim.dockerd.process import ProxyProcess, ResolverProcess
+from sim.dockerd.profile import profile_of
+from sim.errors import SpecError
+from sim.fabric import dns, proxy, responder
+from sim.fabric.costs import CostModel
+from sim.fabric.fabric import Fabric
+from sim.fabric.fabric import Process as Program
+from sim.fabric.probe import probe
+from sim.kernel.bridge import Bridge
+from sim.kernel.netns import Netns
+from sim.kernel.veth import cable
+from sim.packet import cidr, dotted, ip
+from sim.plumbing import Plumbing
+from sim.spec import Dial, Question, Spec
+from sim.trace import Answer, Trace
+
+UPLINK = "eth0"
+LINGER = 0.3
+"""Seconds that the clock runs on after the answer, for the packets that close the connection."""
+SERVERS = {
+    ("tcp", False): responder.tcp_responder,
+    ("udp", False): responder.udp_responder,
+    ("tcp", True): responder.tcp_echo,
+    ("udp", True): responder.udp_echo,
+}
+
+
+@dataclass(slots=True)
+class World:
+    """Simulated machines. `namespaces` holds hosts, clients, containers, and the underlay's own (`wire`, `dns`)."""
+
+    spec: Spec
+    namespaces: dict[str, Netns] = field(default_factory=dict)
+    daemons: dict[str, Daemon] = field(default_factory=dict)
+    nameserver: int = 0
+
+    def new_netns(self, label: str) -> Netns:
+        netns = self.namespaces[label] = Netns(label)
+        return netns
+
+    # looking things up
+
+    def daemon_of(self, container: str) -> Daemon:
+        found = self.spec.container(container)
+        assert found is not None
+        return self.daemons[found.host]
+
+    def address_of(self, container: str, network: str) -> str | None:
+        return self.daemon_of(container).address_of(container, network)
+
+    def published_port(self, container: str, port: int, protocol: str) -> int | None:
+        return self.daemon_of(container).published_port(container, port, protocol)
+
+    def dial(self, question: Question, index: int) -> Dial:
+        """What the question's probe does, with the addresses that the simulated engine gave."""
+        return make_dial(question, self.spec, index, self.address_of, self.published_port)
+
+    def netns_of(self, label: str) -> Netns:
+        """The namespace in which a container's, host's or client's processes run."""
+        return self.namespaces[self.spec.netns_of(label)]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [w for daemon in self.daemons.values() for w in daemon.warnings]
+
+    def plumbing(self) -> Plumbing:
+        """Everything that stands in hosts, clients and containers."""
+        labels = dict.fromkeys(self.spec.netns_of(label) for label in self.spec.labels())
+        return Plumbing({label: self.namespaces[label].snapshot() for label in labels}, self.warnings)
+
+    def sniff(self, on: bool) -> None:
+        """Somebody sniffs on every bridge (promiscuous), or nobody does."""
+        for netns in self.namespaces.values():
+            for device in netns.devices.values():
+                if isinstance(device, Bridge):
+                    device.promiscuous = on
+
+    # asking
+
+    def ask(self, dial: Dial, costs: CostModel | None = None) -> tuple[Answer, Trace]:
+        """Run one question from cold caches: how it ended, and every step on the way."""
+        fabric = self.fabric(costs)
+        asker = fabric.spawn(probe(fabric, self.netns_of(dial.source), dial))
+        answer: Answer = fabric.run(asker, LINGER)
+        return answer, fabric.trace()
+
+    def fabric(self, costs: CostModel | None = None, *, echo: bool = False) -> Fabric:
+        """A clock at 0, cold caches, and every program started. `echo`: the responders return what they get."""
+        for netns in self.namespaces.values():
+            netns.flush()
+        fabric = Fabric(costs)
+        for program in self._programs(echo):
+            fabric.spawn(program(fabric))
+        return fabric
+
+    def _programs(self, echo: bool) -> list[Callable[[Fabric], Program]]:
+        """Every program that listens: responders first, then what the engines run, then the underlay's name server."""
+        programs: list[Callable[[Fabric], Program]] = []
+        for box in (*self.spec.containers, *self.spec.clients):
+            for listener in box.listens:
+                serve = SERVERS[listener.protocol, echo]
+                programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port))
+        for daemon in self.daemons.values():
+            programs += [self._daemon_program(p) for p in daemon.processes]
+        programs.append(partial(
+            dns.name_server, netns=self.namespaces["dns"], address=0, port=dns.PORT,
+            lookup=lambda _name: dns.Reply(rcode=dns.NXDOMAIN)))
+        return programs
+
+    def _daemon_program(self, process: DaemonProcess) -> Callable[[Fabric], Program]:
+        netns = self.namespaces[process.netns_label]
+        match process:
+            case ProxyProcess():
+                relay = proxy.tcp_proxy if process.protocol == "tcp" else proxy.udp_proxy
+                return partial(relay, netns=netns, address=ip(process.host_ip), port=process.host_port,
+                               backend=(ip(process.container_ip), process.container_port))
+            case ResolverProcess():
+                return partial(dns.name_server, netns=netns, address=ip("127.0.0.11"), port=process.udp_port,
+                               lookup=_lookup(process))
+
+
+def _lookup(process: ResolverProcess) -> Callable[[str], dns.Reply]:
+    def lookup(name: str) -> dns.Reply:
+        result = process.answer(name)
+        return dns.Reply(
+            tuple(map(ip, result.addresses)), dns.NXDOMAIN if result.nxdomain else dns.NOERROR,
+            tuple(map(ip, result.upstream)))
+
+    return lookup
+
+
+def build(spec: Spec) -> World:
+    """Plumb a Spec. PlumbError when an engine would refuse, SpecError when the underlay can't be."""
+    world = World(spec)
+    wire = world.new_netns("wire")
+    switch = wire.add_bridge("switch", "mac(wire:switch)")
+    wire.sysctls["net.bridge.bridge-nf-call-iptables"] = "0"
+    nameserver = spec.nameserver()
+    world.nameserver = cidr(nameserver)[0]
+    for label in ("wire", "dns"):
+        if label in spec.labels():
+            raise SpecError(f"the name {label!r} is the underlay's own", where=spec.file, mend="choose another name")
+    machines = [(h.name, h.address) for h in spec.hosts] + [(c.name, c.address) for c in spec.clients]
+    for name, address in [*machines, ("dns", nameserver)]:
+        netns = world.new_netns(name)
+        cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac(wire:{name})")
+        wire.enslave(switch.name, name)
+        netns.add_address(UPLINK, address)
+        netns.nameservers = [dotted(world.nameserver)]
+    for client in spec.clients:
+        for line in client.routes:
+            subnet, _, via = line.partition(" via ")
+            world.namespaces[client.name].add_route(subnet.strip(), dev=UPLINK, via=via.strip())
+    for host in spec.hosts:
+        netns = world.namespaces[host.name]
+        world.daemons[host.name] = Daemon(host, netns, profile_of(host.engine.version), world.new_netns)
+    for network in spec.networks:
+        for daemon in world.daemons.values():
+            daemon.network_create(network)
+    for container in spec.containers:
+        daemon = world.daemons[container.host]
+        daemon.container_run(container)
+        world.namespaces[container.name] = daemon.sandboxes[container.name]
+    return world
