@@ -1,0 +1,259 @@
+"""Sniffing at many interfaces of many namespaces at once: real packets as a `sim.trace.Trace`.
+
+One scapy `L2listen` socket stands on each interface, opened by a thread that enters the interface's namespace.
+Nothing reads them while a question runs: frames wait in the kernel, each with the time at which it passed the tap,
+and `take` fetches them afterwards. So capturing costs the measured packets nothing but the tap itself, and no
+thread competes with the probe for a CPU. A buffer that overflows in the meantime is no secret: the kernel counts
+the frames it lost (`Trace.lost`).
+
+What a tap sees (net/core/dev.c): "in" before anything else looks at the frame, "out" when it is handed to the
+driver, after all hooks. The socket is promiscuous, and for a bridge that changes what is seen: its own device then
+also shows, as "in", the frames that it merely forwards between ports. Most frames are stamped once on their way in
+and show the same nanosecond at a port and at its bridge; but TCP segments that a socket of this machine sent carry
+their departure time instead (skb->tstamp_type), are stamped at each tap, and the bridge's own tap runs after the frame
+has left by the other port (br_handle_frame_finish). So that all protocols read alike, a frame "in" at a bridge always
+has the time of the port that it came through, and stands right behind it.
+
+Left out: IPv6 and other protocols (a filter in the kernel keeps them from the buffers), and anything sent by drivers
+without passing a tap.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import select
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from ctypes import addressof, create_string_buffer
+from dataclasses import dataclass
+from itertools import groupby
+
+from scapy.arch.linux import L2ListenSocket, LinuxInterfaceProvider, set_promisc
+from scapy.data import SO_TIMESTAMPNS
+from scapy.interfaces import NetworkInterface
+
+from live import netns
+from live.codec import decode
+from live.relative import relative
+from sim.errors import LabError
+from sim.packet import BROADCAST, ZERO_MAC, Packet
+from sim.trace import Kind, Step, Trace
+
+SO_ATTACH_FILTER = 26
+SO_RCVBUFFORCE = 33
+SOL_PACKET = 263
+PACKET_STATISTICS = 6
+BUFFER_BYTES = 16 << 20
+"""Per socket; the kernel takes memory only for frames that wait. About 20 000 small ones fit."""
+LARGEST_FRAME = 1 << 17
+"""Segmentation offload shows the kernel's own super-packets: 64 KiB and the headers."""
+
+IPV4_AND_ARP = (
+    # (code, jump if true, jump if false, k): classic BPF, as `tcpdump -dd 'ip or arp'` prints it
+    (0x28, 0, 0, 12),  # ldh [12]: the EtherType
+    (0x15, 1, 0, 0x0800),  # IPv4: keep
+    (0x15, 0, 1, 0x0806),  # ARP: keep, else not
+    (0x06, 0, 0, 0xFFFFFFFF),
+    (0x06, 0, 0, 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A capture point: `label` and `device` name it as predictions do, `netns` (path) and `ifname` say where it is."""
+
+    label: str
+    device: str
+    netns: str
+    ifname: str
+
+
+@dataclass(slots=True)
+class _Tap:
+    """An open socket. `above`: 1 for a device that gets its frames from another device of the namespace (a bridge)."""
+
+    point: Point
+    listener: L2ListenSocket
+    """Scapy closes the socket when this goes."""
+    above: int
+
+    @property
+    def sock(self) -> socket.socket:
+        return self.listener.ins
+
+
+Frame = tuple[int, int, int, _Tap, str, bytes]
+"""(kernel time in ns, `above`, order of arrival, tap, way, bytes): sorts as things happened."""
+
+
+class Capture:
+    """Sockets on all `points`, open until `close`; for each question `mark()`, run the probe, `take()`.
+
+    `mac_symbol` maps a real MAC address to the name that predictions have for it (or to itself); broadcast and zero are
+    never asked about. LabError when a point does not exist or root is missing.
+    """
+
+    def __init__(self, points: Iterable[Point], *, mac_symbol: Callable[[str], str] = str) -> None:
+        self._mac_symbol = mac_symbol
+        self._taps: dict[int, _Tap] = {}
+        self._epoll = select.epoll()
+        self._since = 0
+        try:
+            for path, group in groupby(sorted(points, key=lambda p: p.netns), key=lambda p: p.netns):
+                for tap in netns.call(path, _open_all, list(group)):
+                    self._taps[tap.sock.fileno()] = tap
+                    self._epoll.register(tap.sock, select.EPOLLIN)
+        except BaseException:
+            self.close()
+            raise
+        # The first stamped socket makes the kernel patch its code to take times, in a work item of its own
+        # (net_enable_timestamp): frames before that would bear the time at which we read them.
+        time.sleep(0.02)
+        self.mark()
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes every socket; a second time does nothing."""
+        for tap in self._taps.values():
+            tap.listener.close()
+        self._taps.clear()
+        self._epoll.close()
+
+    def mark(self) -> None:
+        """Forgets everything until now: the question starts here, and its times count from here."""
+        self._drain([])
+        self._lost()
+        self._since = time.time_ns()
+
+    def take(self, settle: float = 0.05, limit: float = 2.0) -> Trace:
+        """The SEEN steps since `mark`, by kernel time, once no frame has come for `settle` seconds, or after `limit`.
+
+        TCP numbers are relative; `Step.at` is in seconds since the mark.
+        """
+        frames: list[Frame] = []
+        end = time.monotonic() + limit
+        self._drain(frames)
+        while (left := end - time.monotonic()) > 0 and self._epoll.poll(min(settle, left)):
+            self._drain(frames)
+        steps = [step for frame in _port_then_bridge(frames) if frame[0] >= self._since and (step := self._step(frame))]
+        return relative(Trace(steps, self._lost()))
+
+    def _drain(self, frames: list[Frame]) -> None:
+        """Moves all that waits in the kernel to `frames`."""
+        while ready := self._epoll.poll(0):
+            for fd, _ in ready:
+                tap = self._taps[fd]
+                while frame := _receive(tap.sock):
+                    at, way, raw = frame
+                    frames.append((at, tap.above if way == "in" else 0, len(frames), tap, way, raw))
+
+    def _lost(self) -> int:
+        """Frames lost since the last call: reading the counter resets it (packet(7))."""
+        return sum(struct.unpack("II", tap.sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+                   for tap in self._taps.values())
+
+    def _step(self, frame: Frame) -> Step | None:
+        at, _, _, tap, way, raw = frame
+        packet = decode(raw)
+        if packet is None:
+            return None
+        self._name_macs(packet)
+        return Step(Kind.SEEN, tap.point.label, tap.point.device, packet, way=way, at=(at - self._since) / 1e9)
+
+    def _name_macs(self, packet: Packet) -> None:
+        if packet.eth:
+            packet.eth.src, packet.eth.dst = self._name(packet.eth.src), self._name(packet.eth.dst)
+        if packet.arp:
+            packet.arp.sender_mac = self._name(packet.arp.sender_mac)
+            packet.arp.target_mac = self._name(packet.arp.target_mac)
+        if packet.inner:
+            self._name_macs(packet.inner)
+
+    def _name(self, mac: str) -> str:
+        return mac if mac in (BROADCAST, ZERO_MAC) else self._mac_symbol(mac)
+
+
+def _port_then_bridge(frames: list[Frame]) -> list[Frame]:
+    """Sorted by time, where a frame "in" at a bridge takes the time of the latest same frame "in" at another device of
+    that namespace: the port. A bridge whose ports have no tap keeps its own times."""
+    at_ports: dict[tuple[str, bytes], int] = {}
+    settled: list[Frame] = []
+    for at, above, order, tap, way, raw in sorted(frames):
+        if above:
+            at = at_ports.get((tap.point.netns, raw), at)
+        elif way == "in":
+            at_ports[tap.point.netns, raw] = at
+        settled.append((at, above, order, tap, way, raw))
+    return sorted(settled)
+
+
+def _open_all(points: list[Point]) -> list[_Tap]:
+    """In the calling thread's namespace."""
+    taps: list[_Tap] = []
+    try:
+        for point in points:
+            listener = _listen(point)
+            taps.append(_Tap(point, listener, int(_driver(listener.ins, point.ifname) == "bridge")))
+    except BaseException:
+        for tap in taps:
+            tap.listener.close()
+        raise
+    return taps
+
+
+def _listen(point: Point) -> L2ListenSocket:
+    try:
+        # A NetworkInterface of our own: for a mere name, scapy would fill its process-wide list from this namespace.
+        index = socket.if_nametoindex(point.ifname)
+        interface = NetworkInterface(LinuxInterfaceProvider(), {"name": point.ifname, "network_name": point.ifname,
+                                                                "index": index})
+        # Promiscuous afterwards, for scapy would look the name up again.
+        listener = L2ListenSocket(iface=interface, promisc=False, nofilter=1)
+        set_promisc(listener.ins, interface)
+    except PermissionError as error:
+        raise LabError("capturing needs CAP_NET_RAW", mend="run as root") from error
+    except OSError as error:
+        raise LabError(f"can't capture at {point.label}:{point.device} ({point.ifname} in {point.netns}): "
+                       f"{error.strerror}") from error
+    sock = listener.ins
+    program = create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in IPV4_AND_ARP))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(IPV4_AND_ARP), addressof(program)))
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
+    sock.setblocking(False)
+    return listener
+
+
+def _receive(sock: socket.socket) -> tuple[int, str, bytes] | None:
+    """(kernel time in ns, way, frame). Scapy's own recv gives the time as a float, whose steps are 240 ns wide here:
+    more than a frame needs from one device to the next."""
+    try:
+        raw, ancillary, _, address = sock.recvmsg(LARGEST_FRAME, 256)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENETDOWN, errno.ENODEV):  # said once, when the interface goes
+            return None
+        raise
+    at = next((struct.unpack("qq", data) for level, kind, data in ancillary
+               if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS), (0, 0))
+    return at[0] * 1_000_000_000 + at[1], "out" if address[2] == socket.PACKET_OUTGOING else "in", raw
+
+
+def _driver(sock: socket.socket, ifname: str) -> str:
+    """The device's driver, as `ethtool -i` says; "" where it has none, as loopback."""
+    siocethtool, get_driver_info = 0x8946, 3
+    info = create_string_buffer(struct.pack("I", get_driver_info), 196)
+    request = struct.pack("16sP16x", ifname.encode(), addressof(info))
+    try:
+        fcntl.ioctl(sock, siocethtool, request)
+    except OSError:
+        return ""
+    return info.raw[4:36].split(b"\0")[0].decode()

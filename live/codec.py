@@ -1,0 +1,191 @@
+"""Real frames to `sim.packet.Packet` and back, through scapy's layers.
+
+Covers what Hopcast compares: Ethernet, ARP, IPv4, ICMP (an error's quoted datagram becomes `inner`), UDP, TCP and
+VXLAN (its inner frame becomes `inner`). `decode` gives None for everything else: IPv6, VLAN tags, LLDP. Each header
+is dissected by its scapy layer on its own (`do_dissect`), not by `Ether(raw)`: that would go on and guess at
+payloads (DNS on port 53).
+
+Left out: IP and TCP options (skipped when decoding, never written), and everything that `sim.packet` has no field for
+(IP identification, TCP window). A fragment other than the first has no transport header: all of it is payload.
+
+The transport checksum is one of three states. A capture on veth, bridge or loopback shows mostly "partial": the
+kernel wrote only the folded sum of the pseudo-header and left the rest to a device that never computes it
+(CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). "bad" is neither that nor "valid".
+"""
+
+from __future__ import annotations
+
+from scapy.layers.inet import ICMP as ScapyIcmp
+from scapy.layers.inet import IP as ScapyIp
+from scapy.layers.inet import TCP as ScapyTcp
+from scapy.layers.inet import UDP as ScapyUdp
+from scapy.layers.l2 import ARP as ScapyArp
+from scapy.layers.l2 import Ether
+from scapy.layers.vxlan import VXLAN as ScapyVxlan
+from scapy.packet import Packet as ScapyPacket
+from scapy.utils import checksum
+
+from sim.packet import Arp, Ethernet, EtherType, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, Udp, Vxlan, dotted, ip
+
+VXLAN_PORT = 4789
+ERRORS = (IcmpType.DEST_UNREACH, IcmpType.REDIRECT, IcmpType.TIME_EXCEEDED)
+"""ICMP types that quote the datagram that they are about."""
+ECHOES = (IcmpType.ECHO_REQUEST, IcmpType.ECHO_REPLY)
+TCP_FLAGS = 0x1F
+"""The flags that `sim.packet.TcpFlag` knows; URG and the two of ECN are dropped."""
+
+
+def decode(raw: bytes) -> Packet | None:
+    """The Ethernet frame `raw` as a Packet; None when it is neither ARP nor IPv4, or too short to be what it says.
+
+    Bytes after the IP datagram (Ethernet's padding) are ignored. TCP numbers are absolute: see `live.relative`.
+    """
+    if len(raw) < 14:
+        return None
+    ether, rest = _header(Ether, raw, 14)
+    eth = Ethernet(ether.src, ether.dst, ether.type)
+    if ether.type == EtherType.ARP and len(rest) >= 28:
+        message, _ = _header(ScapyArp, rest, 28)
+        if (message.hwtype, message.ptype, message.hwlen, message.plen) != (1, EtherType.IPV4, 6, 4):
+            return None
+        return Packet(eth=eth, arp=Arp(message.op, message.hwsrc, ip(message.psrc), message.hwdst, ip(message.pdst)))
+    if ether.type == EtherType.IPV4:
+        packet = decode_datagram(rest)
+        if packet:
+            packet.eth = eth
+        return packet
+    return None
+
+
+def decode_datagram(raw: bytes) -> Packet | None:
+    """The IPv4 datagram `raw`, which may be cut off as quotes in ICMP errors are; None when it isn't IPv4."""
+    if len(raw) < 20 or raw[0] >> 4 != 4 or (raw[0] & 15) < 5:
+        return None
+    head, _ = _header(ScapyIp, raw, 20)
+    offset, flags = 8 * head.frag, int(head.flags)
+    header = IPv4(ip(head.src), ip(head.dst), head.proto, head.ttl, bool(flags & 2), bool(flags & 1), offset, head.tos)
+    # A length of 0 is a super-packet of 64 KiB or more (BIG TCP): the frame's own length then counts.
+    body = raw[4 * head.ihl:head.len or None]
+    packet = Packet(ip=header)
+    if offset:
+        packet.payload = body
+        return packet
+    _decode_transport(packet, body, complete=not header.mf and len(raw) >= head.len)
+    return packet
+
+
+def encode(packet: Packet) -> bytes:
+    """The frame on the wire (the bare datagram when `eth` is None), with the checksum in the state that `csum` says."""
+    if packet.arp:
+        m = packet.arp
+        body = bytes(ScapyArp(op=m.op, hwsrc=m.sender_mac, psrc=dotted(m.sender_ip), hwdst=m.target_mac,
+                              pdst=dotted(m.target_ip)))
+    elif packet.ip:
+        h = packet.ip
+        body = bytes(ScapyIp(src=dotted(h.src), dst=dotted(h.dst), proto=int(h.proto), ttl=h.ttl, tos=h.tos, id=0,
+                             flags=2 * h.df + h.mf, frag=h.offset // 8) / _encode_transport(packet, h))
+    else:
+        raise ValueError("a packet needs an ARP or an IPv4 header")
+    if packet.eth is None:
+        return body
+    return bytes(Ether(src=packet.eth.src, dst=packet.eth.dst, type=int(packet.eth.ethertype))) + body
+
+
+def checksum_state(proto: int, src: int, dst: int, segment: bytes) -> str:
+    """"valid", "partial" or "bad" for a complete UDP or TCP segment. UDP's 0 says "not computed", which is valid."""
+    at = 16 if proto == Proto.TCP else 6
+    found = int.from_bytes(segment[at:at + 2], "big")
+    pseudo = _pseudo_header(proto, src, dst, len(segment))
+    if (proto == Proto.UDP and not found) or checksum(pseudo + segment) == 0:
+        return "valid"
+    return "partial" if found == _partial(pseudo) else "bad"
+
+
+def _header(layer: type[ScapyPacket], raw: bytes, length: int) -> tuple[ScapyPacket, bytes]:
+    """The fields of one layer, read from the first `length` bytes; and the bytes after them."""
+    head = layer()
+    head.do_dissect(raw[:length])
+    return head, raw[length:]
+
+
+def _decode_transport(packet: Packet, body: bytes, *, complete: bool) -> None:
+    """Fills l4, vxlan, payload, inner and csum. What is too short for its header stays payload."""
+    assert packet.ip
+    proto = packet.ip.proto
+    packet.payload = body
+    if proto == Proto.ICMP and len(body) >= 8:
+        head, rest = _header(ScapyIcmp, body, 8)
+        packet.l4 = Icmp(head.type, head.code)
+        if head.type in ECHOES:
+            packet.l4.ident, packet.l4.seq = head.id, head.seq
+        elif head.type == IcmpType.DEST_UNREACH:
+            packet.l4.mtu = head.nexthopmtu
+        packet.payload = rest
+        if head.type in ERRORS and (quoted := decode_datagram(rest)):
+            packet.inner, packet.payload = quoted, b""
+        if complete and checksum(body):
+            packet.csum = "bad"
+    elif proto == Proto.UDP and len(body) >= 8:
+        head, rest = _header(ScapyUdp, body, 8)
+        packet.l4, packet.payload = Udp(head.sport, head.dport), rest
+        if complete:
+            packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body)
+        if head.dport == VXLAN_PORT and len(rest) >= 8:
+            tunnel, frame = _header(ScapyVxlan, rest, 8)
+            if inner := decode(frame):
+                packet.vxlan, packet.inner, packet.payload = Vxlan(tunnel.vni), inner, b""
+    elif proto == Proto.TCP and len(body) >= 20:
+        head, _ = _header(ScapyTcp, body, 20)
+        packet.l4 = Tcp(head.sport, head.dport, int(head.flags) & TCP_FLAGS, head.seq, head.ack)
+        packet.payload = body[4 * max(head.dataofs, 5):]
+        if complete:
+            packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body)
+    elif proto in (Proto.TCP, Proto.UDP) and len(body) >= 4 and not complete:
+        # A quote need hold no more than 8 bytes of the transport: ports, and for TCP the sequence number.
+        sport, dport = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
+        packet.l4 = Tcp(sport, dport, 0, int.from_bytes(body[4:8], "big")) if proto == Proto.TCP else Udp(sport, dport)
+        packet.payload = b""
+
+
+def _encode_transport(packet: Packet, header: IPv4) -> bytes:
+    inner = encode(packet.inner) if packet.inner else b""
+    match packet.l4:
+        case None:
+            return packet.payload + inner
+        case Icmp() as m:
+            head = ScapyIcmp(type=m.type, code=m.code, chksum=0)
+            if m.type in ECHOES:
+                head.id, head.seq = m.ident, m.seq
+            elif m.type == IcmpType.DEST_UNREACH:
+                head.nexthopmtu = m.mtu
+            # The quote goes behind scapy's eight bytes: given it, scapy would pad it as RFC 4884 wants for extensions.
+            segment, at = bytes(head)[:8] + inner + packet.payload, 2
+            pseudo = b""
+        case Udp() as m:
+            tunnel = bytes(ScapyVxlan(vni=packet.vxlan.vni, flags="Instance")) if packet.vxlan else b""
+            data = tunnel + inner + packet.payload
+            segment, at = bytes(ScapyUdp(sport=m.sport, dport=m.dport, len=8 + len(data), chksum=0)) + data, 6
+            pseudo = _pseudo_header(Proto.UDP, header.src, header.dst, len(segment))
+        case Tcp() as m:
+            segment = bytes(ScapyTcp(sport=m.sport, dport=m.dport, flags=int(m.flags), seq=m.seq, ack=m.ack,
+                                     chksum=0)) + packet.payload
+            at = 16
+            pseudo = _pseudo_header(Proto.TCP, header.src, header.dst, len(segment))
+    right = checksum(pseudo + segment)
+    if at == 6 and not right:
+        right = 0xFFFF  # RFC 768: a sum of zero is sent as all ones, for zero says that there is none
+    if packet.csum == "partial":
+        right = _partial(pseudo)
+    elif packet.csum == "bad":
+        wrong = [right ^ 1, right ^ 2, right ^ 4]
+        right = next(w for w in wrong if w not in (0, 0xFFFF, _partial(pseudo)))
+    return segment[:at] + right.to_bytes(2, "big") + segment[at + 2:]
+
+
+def _pseudo_header(proto: int, src: int, dst: int, length: int) -> bytes:
+    return src.to_bytes(4, "big") + dst.to_bytes(4, "big") + bytes([0, proto]) + (length & 0xFFFF).to_bytes(2, "big")
+
+
+def _partial(pseudo: bytes) -> int:
+    """What the kernel leaves in the field for the device: the folded sum, not complemented."""
+    return ~checksum(pseudo) & 0xFFFF

@@ -1,0 +1,150 @@
+"""One dockerd of the lab: in its host's network namespace, with a mount namespace of its own.
+
+It finds a machine of its own: an empty /run (so it sees neither the machine's containerd, firewalld, systemd, D-Bus
+nor xtables lock, and starts its own containerd), a copy of /etc (resolv.conf names the lab's name server, /etc/hosts
+knows localhost only, no daemon.json, no key.json left behind), its label as hostname, and its data on a tmpfs that ends
+with its mount namespace. Only its socket and its log are visible outside, in the run's state folder.
+
+`ip netns exec` would remount /sys and hide the cgroup mounts, so nsenter(1) and unshare(1) start it; both exec, so the
+child's pid is dockerd's. What stays shared: the kernel, its modules, and the key quota that dockerd raises
+(/proc/sys/kernel/keys/root_maxkeys).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+from docker.errors import DockerException
+
+from live import cgroup, engine
+from sim.errors import LabError
+from sim.spec import Engine, Host
+
+READY_LIMIT = 60.0
+API_TIMEOUT = 60
+"""Seconds that one call of the engine's API may take."""
+LOG_LINES = 6
+
+PREPARE = r"""
+set -eu
+folder=$1; cgroup=$2; hostname=$3; nameserver=$4; shift 4
+echo $$ > "$cgroup/cgroup.procs"
+echo "$hostname" > /proc/sys/kernel/hostname
+mount -t tmpfs -o mode=755 hopcast "$folder/private"
+cd "$folder/private"
+mkdir run etc etc-work data exec
+mount -t overlay -o "lowerdir=/etc,upperdir=$PWD/etc,workdir=$PWD/etc-work" overlay /etc 2>/dev/null || {
+    cp -a /etc/. etc/; mount --bind etc /etc
+}
+rm -rf /etc/docker /etc/resolv.conf /etc/hosts
+printf 'nameserver %s\n' "$nameserver" > /etc/resolv.conf
+printf '127.0.0.1\tlocalhost\n' > /etc/hosts
+printf '%s\n' "$hostname" > /etc/hostname
+echo '{}' > daemon.json
+inner=run${folder#/run}
+mkdir -p "$inner"
+mount --bind "$folder" "$inner"
+mount --bind "$folder/private" "$inner/private"
+mount --rbind run /run
+exec "$@"
+"""
+"""$1 state folder (under /run), $2 control group, $3 hostname, $4 name server; then dockerd and its flags."""
+
+
+@dataclass(slots=True)
+class Dockerd:
+    """A running engine. `process` is None when another command started it."""
+
+    label: str
+    folder: Path
+    pid: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.folder}/docker.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "dockerd.log"
+
+    @property
+    def etc(self) -> Path:
+        """Its private /etc, seen from outside."""
+        return Path(f"/proc/{self.pid}/root/etc")
+
+    def last_words(self) -> str:
+        """The end of its log, errors first if there are any."""
+        try:
+            lines = self.log.read_text(errors="replace").splitlines()
+        except OSError:
+            return ""
+        serious = [line for line in lines if "level=error" in line or "level=fatal" in line or "failed" in line]
+        return "\n".join((serious or lines)[-LOG_LINES:])
+
+    def wait_ready(self, limit: float = READY_LIMIT) -> docker.DockerClient:
+        """A client of the engine once it answers. LabError with its last words when it ends or `limit` seconds pass."""
+        deadline = time.monotonic() + limit
+        while True:
+            if self.process is not None and self.process.poll() is not None:
+                raise LabError(f"dockerd of {self.label} ended (exit {self.process.returncode}); its last words:\n"
+                               f"{self.last_words()}")
+            if (self.folder / "docker.sock").exists():
+                try:
+                    return docker.DockerClient(base_url=self.url, version="auto", timeout=API_TIMEOUT)
+                except DockerException:
+                    pass
+            if time.monotonic() > deadline:
+                raise LabError(f"dockerd of {self.label} is not ready after {limit:.0f} s; its last words:\n"
+                               f"{self.last_words()}")
+            time.sleep(0.02)
+
+
+def flags(options: Engine) -> list[str]:
+    """Daemon options as dockerd's flags; what equals dockerd's own default is left to it.
+
+    >>> flags(Engine(icc=False, bip="10.9.0.1/24"))
+    ['--icc=false', '--bip=10.9.0.1/24']
+    """
+    switches = {"userland-proxy": options.userland_proxy, "iptables": options.iptables, "icc": options.icc,
+                "ip-forward": options.ip_forward, "ip-masq": options.ip_masq}
+    line = [f"--{name}=false" for name, on in switches.items() if not on]
+    if options.bip:
+        line.append(f"--bip={options.bip}")
+    if options.mtu != 1500:
+        line.append(f"--mtu={options.mtu}")
+    line += [f"--default-address-pool=base={base},size={size}" for base, size in options.default_address_pools]
+    return line
+
+
+def start(host: Host, *, run: str, namespace: Path, folder: Path, nameserver: str) -> Dockerd:
+    """Starts the host's engine and returns at once (see `wait_ready`). LabError when there is no such engine."""
+    binary = engine.required(host.engine.version)
+    (folder / "private").mkdir(parents=True, exist_ok=True)
+    group = cgroup.create(run, host.name, "engine")
+    command = [
+        _tool("nsenter"), f"--net={namespace}", _tool("unshare"), "--mount", "--uts", "--propagation", "private",
+        "sh", "-c", PREPARE, "dockerd", str(folder), str(group), host.name, nameserver,
+        binary.path, "--config-file", f"{folder}/private/daemon.json", "--host", f"unix://{folder}/docker.sock",
+        "--data-root", f"{folder}/private/data", "--exec-root", f"{folder}/private/exec",
+        "--pidfile", f"{folder}/private/dockerd.pid",
+        "--cgroup-parent", f"/{cgroup.ROOT}/{run}/{host.name}/containers", "--exec-opt", "native.cgroupdriver=cgroupfs",
+        *flags(host.engine),
+    ]
+    environment = {"PATH": os.pathsep.join(["/usr/bin", "/bin", *engine.SBIN]), "LC_ALL": "C", "HOME": "/root"}
+    with (folder / "dockerd.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                                   start_new_session=True)
+    return Dockerd(host.name, folder, process.pid, process)
+
+
+def _tool(name: str) -> str:
+    path = engine.which(name)
+    if not path:
+        raise LabError(f"no {name} on this machine", mend="apt-get install util-linux")
+    return path

@@ -1,0 +1,240 @@
+"""The lab: the machines of a Spec as network namespaces on one wire, each host with a real Docker Engine.
+
+    with Lab.up(spec) as lab:
+        lab.engine("host").containers.list()
+
+Every host and client is a namespace `hc-RUN-LABEL` whose uplink `eth0` is a veth into a bridge in the namespace `wire`.
+A further machine, `dns`, has the address `spec.nameserver()` and answers "no such name" to everything, so that failed
+lookups are answers and not timeouts. The machines have no default route: the wire is all there is. IPv6 is off.
+
+Several labs live side by side: names, folders and control groups carry a run id. The lab ends with the `with` block,
+with an exception, Ctrl-C, SIGTERM or SIGHUP, at the latest when the interpreter exits; after `kill -9` with
+`cleanup.down_all()`.
+Left out: loss and delay on the wire (a later feature of Spec), IPv6.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import docker
+
+from live import cgroup, cleanup, daemon, engine, nameserver, netns, state
+from sim.errors import LabError, SpecError
+from sim.spec import Spec
+
+WIRE, DNS = "wire", "dns"
+"""Labels of the lab's own namespaces."""
+NAMESERVER_LIMIT = 20.0
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+Progress = Callable[[str], None]
+
+
+class Lab:
+    """A lab that is up. Made by `Lab.up` or `Lab.attach`."""
+
+    def __init__(self, spec: Spec, record: state.Record, *, keep: bool) -> None:
+        self.spec, self.record, self.keep = spec, record, keep
+        self.daemons: dict[str, daemon.Dockerd] = {}
+        self._engines: dict[str, docker.DockerClient] = {}
+        self._handlers: dict[signal.Signals, object] = {}
+        self._nameserver: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    @classmethod
+    def up(cls, spec: Spec, *, keep: bool = False, progress: Progress | None = None) -> Lab:
+        """Brings up the machines and engines of `spec`. With `keep` the lab stays after the `with` block (unless that
+        raises) and after this process, until `hopcast lab down`. LabError, and nothing left, when it can't be done."""
+        _check(spec)
+        run = secrets.token_hex(3)
+        lab = cls(spec, state.new_record(run, kept=keep, spec=spec.model_dump(mode="json")), keep=keep)
+        try:
+            lab._catch_signals()
+            atexit.register(lab._at_exit)
+            lab._build(progress or (lambda _: None))
+        except BaseException:
+            lab.down()
+            raise
+        return lab
+
+    @classmethod
+    def attach(cls, run: str) -> Lab:
+        """A lab that another command brought up with `keep`. LabError when there is none, or it has died."""
+        record = state.load(run)
+        if record is None or not record.ready:
+            raise LabError(f"no lab {run} is up", mend="hopcast lab status shows those that are")
+        lab = cls(Spec.model_validate(record.spec), record, keep=True)
+        for label, pid in record.engines.items():
+            lab.daemons[label] = daemon.Dockerd(label, record.folder / record.folders[label], pid)
+            lab._engines[label] = lab.daemons[label].wait_ready(limit=5.0)
+        return lab
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.keep and kind is None:
+            self.leave()
+        else:
+            self.down()
+
+    @property
+    def run(self) -> str:
+        return self.record.run
+
+    def netns_path(self, label: str) -> Path:
+        """The named namespace of a host, client, `dns` or `wire`. KeyError for anything else."""
+        return netns.path_of(self.record.namespaces[label])
+
+    def etc(self, label: str) -> Path:
+        """The folder with the machine's resolv.conf and hosts."""
+        return self.daemons[label].etc if label in self.daemons else self.record.folder / self.record.folders[label]
+
+    def engine(self, host: str) -> docker.DockerClient:
+        """The Docker SDK's client of a host's engine."""
+        return self._engines[host]
+
+    def own_labels(self) -> tuple[str, ...]:
+        """Namespaces that the lab has besides the Spec's."""
+        return WIRE, DNS
+
+    def leave(self) -> None:
+        """Lets go of the lab without ending it."""
+        self._release()
+
+    def down(self) -> None:
+        """Ends the lab and removes all of it. A second Ctrl-C can't interrupt that. LabError if something stays."""
+        if self._closed:
+            return
+        with _undisturbed():
+            self._release()
+            cleanup.down(self.run, force=True)
+            for child in (self._nameserver, *(d.process for d in self.daemons.values())):
+                if child is not None:
+                    child.wait(timeout=5)
+
+    def _release(self) -> None:
+        self._closed = True
+        for client in self._engines.values():
+            with suppress(Exception):
+                client.close()
+        atexit.unregister(self._at_exit)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)  # type: ignore[arg-type]
+        self._handlers.clear()
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self.record.owner and not self.keep:
+            self.down()
+
+    def _catch_signals(self) -> None:
+        """SIGTERM and SIGHUP become SystemExit, so that `with` blocks end; a program's own handlers stay."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                self._handlers[number] = signal.signal(number, _exit_on_signal)
+
+    def _build(self, progress: Progress) -> None:
+        spec, record = self.spec, self.record
+        machines = {m.name: m.address for m in spec.hosts} | {m.name: m.address for m in spec.clients}
+        machines[DNS] = spec.nameserver()
+        record.namespaces = {label: f"{cleanup.PREFIX}{record.run}-{label}" for label in [*machines, WIRE]}
+        record.folders = {label: f"m{index}" for index, label in enumerate(machines)}
+        record.save()
+        progress(f"lab {record.run}: {len(spec.hosts)} host(s), {len(spec.clients)} client(s) on one wire")
+        self._build_wire(machines)
+        answering = machines[DNS].partition("/")[0]
+        for host in spec.hosts:
+            progress(f"starting Docker Engine on {host.name}")
+            self.daemons[host.name] = daemon.start(
+                host, run=record.run, namespace=self.netns_path(host.name),
+                folder=record.folder / record.folders[host.name], nameserver=answering)
+            record.engines[host.name] = self.daemons[host.name].pid
+            record.save()
+        self._start_nameserver(answering)
+        for client in spec.clients:
+            _write_etc(record.folder / record.folders[client.name], answering)
+        _write_etc(record.folder / record.folders[DNS], answering)
+        for label, dockerd in self.daemons.items():
+            self._engines[label] = dockerd.wait_ready()
+            progress(f"Docker Engine {self._engines[label].version()['Version']} on {label} is ready")
+        record.ready = True
+        record.save()
+
+    def _build_wire(self, machines: dict[str, str]) -> None:
+        for name in self.record.namespaces.values():
+            netns.create(name)
+        wire = self.netns_path(WIRE)
+        netns.bridge(wire, WIRE)
+        routes = {client.name: client.routes for client in self.spec.clients}
+        for index, (label, address) in enumerate(machines.items()):
+            netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}")
+            netns.address(self.netns_path(label), "eth0", address, routes.get(label, ()))
+        netns.enslave(wire, WIRE, [f"to-{index}" for index in range(len(machines))])
+
+    def _start_nameserver(self, address: str) -> None:
+        group = cgroup.create(self.run, DNS)
+        script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
+        command = [engine.which("nsenter"), f"--net={self.netns_path(DNS)}", "sh", "-c", script, "nameserver",
+                   str(group), sys.executable, "-I", str(Path(nameserver.__file__)), address]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   start_new_session=True)
+        assert process.stdout is not None and process.stderr is not None
+        self._nameserver = process
+        if not select.select([process.stdout], [], [], NAMESERVER_LIMIT)[0] or not process.stdout.readline():
+            process.kill()
+            raise LabError(f"the lab's name server did not start: {process.stderr.read().decode(errors='replace')}")
+        process.stdout.close()
+        process.stderr.close()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Nobody interrupts or terminates the block (Python runs handlers in the main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _check(spec: Spec) -> None:
+    if os.geteuid() != 0:
+        raise LabError("a lab needs root", mend="run it as root; predictions work without")
+    for label in (*(h.name for h in spec.hosts), *(c.name for c in spec.clients)):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,60}", label):
+            raise SpecError(f"{label!r} can't name a machine", mend="use up to 60 letters, digits and _.-")
+    for label in spec.labels():
+        if label in (WIRE, DNS):
+            raise SpecError(f"{label!r} is the name of a machine that the lab makes itself", mend="choose another name")
+    for host in spec.hosts:
+        engine.required(host.engine.version)
+
+
+def _write_etc(folder: Path, answering: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "resolv.conf").write_text(f"nameserver {answering}\n")
+    (folder / "hosts").write_text("127.0.0.1\tlocalhost\n")

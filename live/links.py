@@ -1,0 +1,84 @@
+"""What stands in a namespace, read over rtnetlink: devices with addresses and bridge, and the main table's routes.
+
+Indexes matter as much as names: `eth0` of a container knows its peer only by the peer's index in the other namespace.
+Left out: IPv6, tables other than main, multipath routes.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from live import netns
+
+IFF_UP, IFF_LOOPBACK = 0x1, 0x8
+RT_TABLE_MAIN = 254
+RTN_UNICAST = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A device. `kind` is the kernel's (`veth`, `bridge`, …; `loopback` for lo); `peer` and `master` are indexes, 0 for
+    none; `peer` counts in the peer's namespace."""
+
+    index: int
+    name: str
+    kind: str
+    mac: str
+    mtu: int
+    up: bool
+    master: int = 0
+    peer: int = 0
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLine:
+    """`dst` CIDR or `default`; `via` and `src` may be empty."""
+
+    dst: str
+    dev: str
+    via: str
+    src: str
+
+
+def read(path: Path) -> tuple[list[Link], list[RouteLine]]:
+    """Devices by index, and routes in the order of the table."""
+    return netns.call(path, _read)
+
+
+def _read() -> tuple[list[Link], list[RouteLine]]:
+    with IPRoute() as route:
+        addresses: dict[int, list[str]] = {}
+        for message in route.get_addr(family=socket.AF_INET):
+            local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            addresses.setdefault(message["index"], []).append(f"{local}/{message['prefixlen']}")
+        links = [_link(message, tuple(addresses.get(message["index"], ()))) for message in route.get_links()]
+        names = {link.index: link.name for link in links}
+        routes = [
+            _route(message, names)
+            for message in route.get_routes(family=socket.AF_INET, table=RT_TABLE_MAIN)
+            if message["type"] == RTN_UNICAST
+        ]
+    return sorted(links, key=lambda link: link.index), routes
+
+
+def _link(message: Any, addresses: tuple[str, ...]) -> Link:
+    info = message.get_attr("IFLA_LINKINFO")
+    kind = "loopback" if message["flags"] & IFF_LOOPBACK else (info and info.get_attr("IFLA_INFO_KIND")) or "link"
+    return Link(
+        index=message["index"], name=message.get_attr("IFLA_IFNAME"), kind=kind,
+        mac=(message.get_attr("IFLA_ADDRESS") or "").lower(), mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & IFF_UP), master=message.get_attr("IFLA_MASTER") or 0,
+        peer=message.get_attr("IFLA_LINK") or 0, addresses=addresses)
+
+
+def _route(message: Any, names: dict[int, str]) -> RouteLine:
+    dst = message.get_attr("RTA_DST")
+    return RouteLine(
+        dst=f"{dst}/{message['dst_len']}" if dst else "default", dev=names.get(message.get_attr("RTA_OIF"), ""),
+        via=message.get_attr("RTA_GATEWAY") or "", src=message.get_attr("RTA_PREFSRC") or "")

@@ -1,0 +1,124 @@
+"""What stands in the real namespaces, in the words in which it is predicted: `sim.plumbing.Plumbing`, canonical names.
+
+Devices and routes over rtnetlink, rules by `iptables-save` (the same variant, nft or legacy, as the engine's iptables),
+the engine's listeners by the sockets that dockerd and docker-proxy hold, name servers from each resolv.conf.
+IPv6 is left out, as are the wire and its name server, which are the lab's own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from live import engine, names, netns
+from live.deployment import Deployment
+from live.links import Link
+from live.names import Names
+from sim.errors import LabError
+from sim.packet import dotted
+from sim.plumbing import Interface, Namespace, Plumbing, Route
+
+COUNTERS = re.compile(r"\s*\[\d+:\d+\]")
+LISTEN = "0A"
+"""TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h)."""
+SAVE_LIMIT = 20.0
+ENGINE_PROGRAMS = ("dockerd", "docker-proxy")
+UPLINK = "eth0"
+
+
+def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
+    """Reads every namespace of the Spec. `known` spares reading the devices again when nothing was changed since.
+    LabError when a container ended or a tool is missing."""
+    known = known or names.learn(deployment)
+    spec = deployment.spec
+    machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
+    seen = {}
+    for label, path in deployment.namespaces().items():
+        with netns.inside(path) as there:
+            rules = there.run(_iptables_save)
+            sockets = there.run(_listening) if label in machines else {}
+        holders = _engine_sockets(path) if sockets else set()
+        seen[label] = Namespace(
+            label,
+            {i.name: i for i in _interfaces(label, known, machine=label in machines)},
+            [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
+            {table: [known.text(label, line) for line in lines] for table, lines in rules.items()},
+            sorted({sockets[inode] for inode in sockets.keys() & holders}),
+            _nameservers(deployment.etc(label) / "resolv.conf"))
+    return Plumbing(seen, list(deployment.warnings))
+
+
+def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interface]:
+    by_index = {link.index: link.name for link in known.links[label]}
+    for link in known.links[label]:
+        yield Interface(
+            known.device(label, link.name), _kind(link, machine=machine), known.mac(link.mac), link.addresses, link.mtu,
+            known.device(label, by_index[link.master]) if link.master in by_index else "", link.up)
+
+
+def _kind(link: Link, *, machine: bool) -> str:
+    """A machine's uplink is a veth only because this is a lab."""
+    return "link" if machine and link.name == UPLINK else link.kind
+
+
+def _iptables_save() -> dict[str, list[str]]:
+    """In the calling thread's namespace: table -> lines, without counters."""
+    tool = engine.which("iptables-save")
+    if not tool:
+        raise LabError("no iptables-save on this machine", mend="apt-get install iptables")
+    try:
+        done = subprocess.run([tool], capture_output=True, text=True, timeout=SAVE_LIMIT, check=True)
+    except subprocess.SubprocessError as error:
+        raise LabError(f"iptables-save failed: {getattr(error, 'stderr', '') or error}") from error
+    tables: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in done.stdout.splitlines():
+        if line.startswith("*"):
+            lines = tables[line[1:].strip()] = []
+        elif line.startswith((":", "-")):
+            lines.append(COUNTERS.sub("", line).rstrip())
+    return tables
+
+
+def _listening() -> dict[int, tuple[str, str, int]]:
+    """In the calling thread's namespace: socket inode -> (protocol, address, port) of whatever waits for peers."""
+    found: dict[int, tuple[str, str, int]] = {}
+    for protocol in ("tcp", "udp"):
+        for line in Path("/proc/thread-self/net", protocol).read_text().splitlines()[1:]:
+            columns = line.split()
+            connected = columns[3] != LISTEN if protocol == "tcp" else not columns[2].endswith(":0000")
+            if not connected:
+                address, _, port = columns[1].partition(":")
+                little = int.from_bytes(bytes.fromhex(address), "little")
+                found[int(columns[9])] = protocol, dotted(little), int(port, 16)
+    return found
+
+
+def _engine_sockets(namespace: Path) -> set[int]:
+    """Inodes of sockets that an engine's programs in this namespace hold."""
+    inodes: set[int] = set()
+    here = os.stat(namespace)
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "comm").read_text().strip() not in ENGINE_PROGRAMS:
+                continue
+            its = os.stat(process / "ns/net")
+            if (its.st_dev, its.st_ino) != (here.st_dev, here.st_ino):
+                continue
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):
+                    if target := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
+                        inodes.add(int(target[1]))
+    return inodes
+
+
+def _nameservers(resolv_conf: Path) -> list[str]:
+    try:
+        lines = resolv_conf.read_text().splitlines()
+    except OSError:
+        return []
+    return [words[1] for line in lines if (words := line.split())[:1] == ["nameserver"] and len(words) > 1]
