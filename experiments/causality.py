@@ -1,0 +1,84 @@
+"""Which events of a trace have an order that means something, and whether two traces keep it.
+
+Kernel time stamps order all frames, but two runs of the same cause and effect may still differ: what goes one way races
+with what goes the other. So events are compared as a Mazurkiewicz trace: two runs are the same when they differ only in
+the order of *independent* events. Dependent, so never swapped, are
+
+1. the events of one packet: its hops come in the predicted order. Where a frame is flooded its copies run side by side:
+   they all follow its first event, but among themselves only events in one namespace keep their order, and not the
+   order in which a bridge serves its ports;
+2. the events of one dialogue at one point, save two races: the end of one direction (FIN, RST) with whatever goes the
+   other way once the connection is open, and two answers of a name server;
+3. the beginnings of dialogues: ARP before what waited for it, the name before the connection, the client's connection
+   before docker-proxy's own.
+
+Two events with the very same time stamp have no order: a bridge's own tap shows the stamp that the frame got when it
+came in by its port (`br_pass_frame_up` keeps it).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from itertools import combinations
+from typing import Any
+
+from experiments.dialogue import Event
+from sim.packet import TcpFlag
+
+
+def inversions(mine: list[Event], seen: list[Event]) -> list[tuple[Event, Event]]:
+    """Dependent pairs (x, y) of `mine`, x before y, that `seen` has the other way round.
+
+    Both lists must hold the same events, as often; the n-th of equal events is the n-th on the other side.
+    """
+    places: dict[Event, list[int]] = defaultdict(list)
+    for place, event in enumerate(seen):
+        places[event].append(place)
+    taken: Counter[Event] = Counter()
+    numbered = []
+    for event in mine:
+        numbered.append((event, places[event][taken[event]]))
+        taken[event] += 1
+    flooded = _flooded(mine)
+    return [
+        (x, y) for (x, i), (y, j) in combinations(numbered, 2)
+        if j < i and seen[i].at != seen[j].at and _dependent(x, y, flooded)
+    ]
+
+
+def beginnings(of: list[Event]) -> list[str]:
+    """Dialogues in the order of their first events."""
+    return list(dict.fromkeys(e.dialogue for e in of))
+
+
+def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str]]) -> bool:
+    """May no run swap these two?"""
+    if x.packet == y.packet:
+        origin = flooded.get(x.packet)
+        if origin is None or x.point == y.point or origin in ((x.point, x.way), (y.point, y.way)):
+            return True
+        return x.where == y.where and not (x.way == y.way == "out")
+    if x.point != y.point or x.dialogue != y.dialogue:
+        return False
+    if x.forward != y.forward:
+        return bool((x.flags | y.flags) & TcpFlag.SYN) or not (x.flags | y.flags) & (TcpFlag.FIN | TcpFlag.RST)
+    return not (x.name_answer and y.name_answer)
+
+
+def _flooded(of: list[Event]) -> dict[tuple[Any, ...], tuple[str, str]]:
+    """Packets of which copies run side by side, and where (point, way) each was first seen.
+
+    Broadcasts; frames that end in more than one namespace; frames that leave a namespace by more devices than one frame
+    can: one where it only passes through, two (the bridge and a port of it) where it starts or was routed.
+    """
+    several = {e.packet for e in of if e.broadcast}
+    came: dict[tuple[Any, ...], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    left: dict[tuple[Any, ...], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for event in of:
+        (came if event.way == "in" else left)[event.packet, event.headers][event.where].add(event.point)
+    for frame in came.keys() | left.keys():
+        ends = [where for where in came[frame] if where not in left[frame]]
+        doors = [len(points) - (where not in came[frame]) for where, points in left[frame].items()]
+        if len(ends) > 1 or max(doors, default=0) > 1:
+            several.add(frame[0])
+    return {e.packet: (e.point, e.way) for e in reversed(of) if e.packet in several}

@@ -1,0 +1,284 @@
+"""From frames to dialogues: what a sniffer's trace says once everything that may differ harmlessly is out of it.
+
+Predicted and captured traces go through `events()` alike, and only its result is compared. Each rule that leaves
+something out of the comparison is written here, with its reason; there are no others.
+
+======================  ==============================================================================================
+left out                why
+======================  ==============================================================================================
+ephemeral ports         32768-60999: the kernel draws them at random. They become eph1, eph2, ... in the order in
+                        which a trace first shows them. Ports that the topology or the dial names (`fixed`) keep
+                        their numbers.
+IP ident                random or a counter; nothing in Docker's networks depends on it. (`Packet` has no such field.)
+TCP ack number          says how much had arrived when the segment was written: a matter of microseconds.
+pure TCP ACKs           no data, no SYN, FIN or RST: the kernel merges and delays them as time allows. The handshake's
+                        own (the opener's first one at a point) always exists, so it stays and is compared.
+reconfirming ARP        a unicast ARP request and its answer: the neighbour table checks an entry that went stale,
+                        about five seconds after use and for no packet's sake (NUD_PROBE). Asking for an unknown
+                        neighbour is a broadcast, and is compared.
+other questions' tails  a frame whose ports or ICMP ident are the source port of another question's dial (`others`); a
+                        TCP segment of an ephemeral port of which no SYN is in the trace; an answer of port 53 to a
+                        query that is not in the trace. With no frame lost, each of these began before this question.
+after the window        frames later than `until`, on both sides: nobody looked on.
+======================  ==============================================================================================
+
+Names used: a *dialogue* is what one client port, ICMP ident or pair of ARP speakers says and hears: NAT may rewrite
+every address and the server's port on the way, but not that (Linux keeps the source port unless it is taken).
+A *packet* is what stays of a datagram under rewriting: its dialogue, direction, flags, sequence number and length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.packet import BROADCAST, Icmp, IcmpType, Packet, Tcp, TcpFlag, Udp, dotted
+from sim.spec import Dial
+from sim.trace import Kind, Step, Trace
+
+EPHEMERAL = range(32768, 61000)
+"""net.ipv4.ip_local_port_range, as Linux ships it."""
+
+DNS = 53
+NOT_COMPARED = ("tcp.ack",)
+PORTS = ("tcp.sport", "tcp.dport", "udp.sport", "udp.dport")
+OPENS_OR_ENDS = TcpFlag.SYN | TcpFlag.FIN | TcpFlag.RST
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One frame at one capture point. Equal events are the same thing seen twice; `at` (seconds) is not compared."""
+
+    point: str
+    way: str
+    headers: tuple[tuple[str, Any], ...]
+    dialogue: str
+    forward: bool
+    """From the one who began the dialogue."""
+    packet: tuple[Any, ...]
+    """Identity of the datagram, the same at every point that it passes."""
+    text: str = field(compare=False)
+    flags: int = field(default=0, compare=False)
+    """TCP's; 0 for what is no TCP."""
+    name_answer: bool = field(default=False, compare=False)
+    """From a name server: dockerd answers each query in a goroutine of its own."""
+    broadcast: bool = field(default=False, compare=False)
+    at: float = field(default=0.0, compare=False)
+
+    @property
+    def where(self) -> str:
+        return self.point.partition(":")[0]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(slots=True)
+class _Speech:
+    """Whose words a packet is: the client's port or ident in its dialogue, and which way they go."""
+
+    protocol: str
+    client: int | str
+    forward: bool
+
+
+class _Speakers:
+    """Client ports as they show up: whoever sends first from a port that nobody had, opened the dialogue."""
+
+    def __init__(self, source_port: int | None) -> None:
+        self.clients: set[tuple[str, int]] = set()
+        if source_port is not None:
+            self.clients |= {("tcp", source_port), ("udp", source_port)}
+
+    def of(self, packet: Packet) -> _Speech:
+        if packet.vxlan is not None and packet.inner is not None:
+            return self.of(packet.inner)
+        if packet.arp is not None:
+            pair = sorted((packet.arp.sender_ip, packet.arp.target_ip))
+            return _Speech("arp", " and ".join(map(dotted, pair)), packet.arp.op == 1)
+        match packet.l4:
+            case Tcp() | Udp() as l4:
+                protocol = type(l4).__name__.lower()
+                if (protocol, l4.sport) in self.clients:
+                    return _Speech(protocol, l4.sport, True)
+                if (protocol, l4.dport) in self.clients:
+                    return _Speech(protocol, l4.dport, False)
+                self.clients.add((protocol, l4.sport))
+                return _Speech(protocol, l4.sport, True)
+            case Icmp() as icmp:
+                if packet.inner is not None:
+                    about = self.of(packet.inner)
+                    return _Speech(f"error about {about.protocol}", about.client, not about.forward)
+                return _Speech("icmp", icmp.ident, icmp.type == IcmpType.ECHO_REQUEST)
+        return _Speech("ip", packet.ip.proto if packet.ip else 0, True)
+
+
+def events(
+    trace: Trace,
+    points: Iterable[str],
+    *,
+    dial: Dial | None = None,
+    others: Collection[int] = (),
+    fixed: Collection[int] = (),
+    until: float | None = None,
+) -> list[Event]:
+    """The comparable events of one question at `points`, in the trace's order.
+
+    `others` are source ports of other questions' dials; `fixed` are ports of the ephemeral range that mean something
+    here; `until` is the end of the window, in seconds.
+    """
+    wanted = set(points)
+    steps = [s for s in trace if s.kind is Kind.SEEN and s.point in wanted and s.packet is not None
+             and (until is None or s.at <= until)]
+    own = dial.source_port if dial else None
+    steps = _without_others(steps, frozenset(others) - {own})
+    steps = _without_reconfirmation(steps)
+    steps = _without_earlier_connections(steps, own)
+
+    named = {*fixed, *([dial.port, dial.source_port] if dial else [])}
+    renamed: dict[int, str] = {}
+    speakers = _Speakers(own)
+    acked: set[tuple[str, str, str]] = set()
+    result = []
+    for step in steps:
+        packet = step.packet
+        assert packet is not None
+        speech = speakers.of(packet)
+        headers = _headers(packet, renamed, named)
+        client = renamed.get(speech.client, speech.client) if isinstance(speech.client, int) else speech.client
+        dialogue = f"{speech.protocol} {client}"
+        if _pure_ack(packet):
+            key = step.point, step.way, dialogue
+            if not speech.forward or key in acked:
+                continue
+            acked.add(key)
+        result.append(Event(
+            point=step.point, way=step.way, headers=tuple(headers.items()), dialogue=dialogue, forward=speech.forward,
+            packet=(dialogue, speech.forward, *_identity(packet)), text=_text(packet, renamed),
+            flags=_flags(packet), name_answer=headers.get("udp.sport") == DNS, broadcast=_broadcast(packet),
+            at=step.at,
+        ))
+    return result
+
+
+def _core(packet: Packet) -> Packet:
+    return _core(packet.inner) if packet.vxlan is not None and packet.inner is not None else packet
+
+
+def _identity(packet: Packet) -> tuple[Any, ...]:
+    """What no hop changes."""
+    packet = _core(packet)
+    if packet.arp is not None:
+        return ("arp", packet.arp.op)
+    match packet.l4:
+        case Tcp(flags=flags, seq=seq):
+            return ("tcp", int(flags), seq, len(packet.payload))
+        case Udp():
+            return ("udp", len(packet.payload))
+        case Icmp(type=kind, code=code, seq=seq):
+            return ("icmp", int(kind), int(code), seq, *(_identity(packet.inner) if packet.inner else ()))
+    return ("ip", len(packet.payload))
+
+
+def _headers(packet: Packet, renamed: dict[int, str], named: Collection[int]) -> dict[str, Any]:
+    """`Packet.fields()` without what is not compared, ephemeral ports by their names."""
+    headers = {}
+    for name, value in packet.fields().items():
+        if name.endswith(NOT_COMPARED):
+            continue
+        if name.endswith(PORTS) and value in EPHEMERAL and value not in named:
+            value = renamed.setdefault(value, f"eph{len(renamed) + 1}")
+        headers[name] = value
+    return headers
+
+
+def _text(packet: Packet, renamed: Mapping[int, str]) -> str:
+    text = str(packet)
+    for port, name in renamed.items():
+        text = text.replace(f":{port} ", f":{name} ")
+    if isinstance(packet.l4, Udp) and text.endswith(f":{packet.l4.dport}"):
+        text = text.removesuffix(str(packet.l4.dport)) + str(renamed.get(packet.l4.dport, packet.l4.dport))
+    return text
+
+
+def _pure_ack(packet: Packet) -> bool:
+    l4 = _core(packet).l4
+    return isinstance(l4, Tcp) and bool(l4.flags & TcpFlag.ACK) and not l4.flags & OPENS_OR_ENDS and (
+        not _core(packet).payload)
+
+
+def _flags(packet: Packet) -> int:
+    l4 = _core(packet).l4
+    return int(l4.flags) if isinstance(l4, Tcp) else 0
+
+
+def _broadcast(packet: Packet) -> bool:
+    return packet.eth is not None and packet.eth.dst == BROADCAST
+
+
+def _innermost(packet: Packet) -> Packet:
+    """The datagram that all this is about: through VXLAN, and through an ICMP error to what it quotes."""
+    while packet.inner is not None:
+        packet = packet.inner
+    return packet
+
+
+def _without_others(steps: list[Step], others: frozenset[int | None]) -> list[Step]:
+    """Frames of another question's dial, by its source port (which is also its ICMP ident)."""
+
+    def theirs(step: Step) -> bool:
+        assert step.packet is not None
+        match _innermost(step.packet).l4:
+            case Tcp(sport=s, dport=d) | Udp(sport=s, dport=d):
+                return s in others or d in others
+            case Icmp(ident=ident):
+                return ident in others
+        return False
+
+    return [s for s in steps if not theirs(s)] if others else steps
+
+
+def _without_reconfirmation(steps: list[Step]) -> list[Step]:
+    """Unicast ARP requests, and at each point as many answers as there were of them."""
+    owed: Counter[tuple[str, int, int]] = Counter()
+    kept = []
+    for step in steps:
+        packet = step.packet
+        assert packet is not None
+        if packet.arp is not None and packet.eth is not None:
+            arp = packet.arp
+            if arp.op == 1 and packet.eth.dst != BROADCAST:
+                owed[step.point, arp.target_ip, arp.sender_ip] += 1
+                continue
+            answer = step.point, arp.sender_ip, arp.target_ip
+            if arp.op == 2 and owed[answer]:
+                owed[answer] -= 1
+                continue
+        kept.append(step)
+    return kept
+
+
+def _without_earlier_connections(steps: list[Step], own: int | None) -> list[Step]:
+    """TCP of ephemeral ports without a SYN here, and answers of a name server to queries that are not here."""
+    opened, asked = set(), set()
+    for step in steps:
+        assert step.packet is not None
+        match _core(step.packet).l4:
+            case Tcp(sport=sport, flags=flags) if flags & TcpFlag.SYN and not flags & TcpFlag.ACK:
+                opened.add(sport)
+            case Udp(sport=sport) if sport != DNS:
+                asked.add(sport)
+
+    def earlier(step: Step) -> bool:
+        assert step.packet is not None
+        match _innermost(step.packet).l4:
+            case Tcp(sport=s, dport=d) if own not in (s, d):
+                client = s if s in EPHEMERAL else d
+                return client in EPHEMERAL and not {s, d} & opened
+            case Udp(sport=s, dport=d) if own not in (s, d):
+                return s == DNS and d in EPHEMERAL and d not in asked
+        return False
+
+    return [s for s in steps if not earlier(s)]
