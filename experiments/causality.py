@@ -14,6 +14,11 @@ the order of *independent* events. Dependent, so never swapped, are
 
 Two events with the very same time stamp have no order: a bridge's own tap shows the stamp that the frame got when it
 came in by its port (`br_pass_frame_up` keeps it).
+
+The tap of a bridge has no order against where the frame goes next on the same wire: the kernel runs it after the frame
+has left by the other port (`br_pass_frame_up` follows `br_forward`), but most frames keep the stamp of their arrival for it,
+and a local TCP socket's segments have none to keep. It does come after the port that the frame came in by, and before
+whatever the host routes on from there (a TTL lower by one).
 """
 
 from __future__ import annotations
@@ -54,6 +59,8 @@ def beginnings(of: list[Event]) -> list[str]:
 def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str]]) -> bool:
     """May no run swap these two?"""
     if x.packet == y.packet:
+        if x.bridge_tap != y.bridge_tap and not _ordered_with_tap(*((x, y) if x.bridge_tap else (y, x))):
+            return False
         origin = flooded.get(x.packet)
         if origin is None or x.point == y.point or origin in ((x.point, x.way), (y.point, y.way)):
             return True
@@ -63,6 +70,12 @@ def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str
     if x.forward != y.forward:
         return bool((x.flags | y.flags) & TcpFlag.SYN) or not (x.flags | y.flags) & (TcpFlag.FIN | TcpFlag.RST)
     return not (x.name_answer and y.name_answer)
+
+
+def _ordered_with_tap(tap: Event, other: Event) -> bool:
+    """Does another event of the packet that a bridge's own tap shows have its place before or behind it?"""
+    came_in = other.where == tap.where and other.way == "in"
+    return came_in or dict(other.headers).get("ip.ttl") != dict(tap.headers).get("ip.ttl")
 
 
 def _flooded(of: list[Event]) -> dict[tuple[Any, ...], tuple[str, str]]:

@@ -165,14 +165,15 @@ def compare_path(
     *,
     subject: str = "",
     dial: Dial | None = None,
+    bridges: Collection[str] = (),
     others: Collection[int] = (),
     fixed: Collection[int] = (),
     until: float | None = None,
 ) -> Check:
     """Header for header, point for point. The keywords are those of `dialogue.events`."""
     at = sorted(set(points))
-    mine = events(predicted, at, dial=dial, others=others, fixed=fixed, until=until)
-    seen = events(observed, at, dial=dial, others=others, fixed=fixed, until=until)
+    mine = events(predicted, at, dial=dial, bridges=bridges, others=others, fixed=fixed, until=until)
+    seen = events(observed, at, dial=dial, bridges=bridges, others=others, fixed=fixed, until=until)
     if observed.lost or predicted.lost:
         lost = observed.lost or predicted.lost
         return not_made("path", subject, _summary(mine), f"the capture lost {lost} frame{'s' if lost != 1 else ''}")

@@ -16,6 +16,8 @@ pure TCP ACKs           no data, no SYN, FIN or RST: the kernel merges and delay
 reconfirming ARP        a unicast ARP request and its answer: the neighbour table checks an entry that went stale,
                         about five seconds after use and for no packet's sake (NUD_PROBE). Asking for an unknown
                         neighbour is a broadcast, and is compared.
+IGMP                    an interface announces its multicast groups when it comes up, and again when it likes; Hopcast
+                        asks nothing by multicast.
 other questions' tails  a frame whose ports or ICMP ident are the source port of another question's dial (`others`); a
                         TCP segment of an ephemeral port of which no SYN is in the trace; an answer of port 53 to a
                         query that is not in the trace. With no frame lost, each of these began before this question.
@@ -42,6 +44,7 @@ EPHEMERAL = range(32768, 61000)
 """net.ipv4.ip_local_port_range, as Linux ships it."""
 
 DNS = 53
+IGMP = 2
 NOT_COMPARED = ("tcp.ack",)
 PORTS = ("tcp.sport", "tcp.dport", "udp.sport", "udp.dport")
 OPENS_OR_ENDS = TcpFlag.SYN | TcpFlag.FIN | TcpFlag.RST
@@ -65,6 +68,8 @@ class Event:
     name_answer: bool = field(default=False, compare=False)
     """From a name server: dockerd answers each query in a goroutine of its own."""
     broadcast: bool = field(default=False, compare=False)
+    bridge_tap: bool = field(default=False, compare=False)
+    """Seen "in" at a bridge itself, not at a port of it."""
     at: float = field(default=0.0, compare=False)
 
     @property
@@ -120,18 +125,19 @@ def events(
     points: Iterable[str],
     *,
     dial: Dial | None = None,
+    bridges: Collection[str] = (),
     others: Collection[int] = (),
     fixed: Collection[int] = (),
     until: float | None = None,
 ) -> list[Event]:
     """The comparable events of one question at `points`, in the trace's order.
 
-    `others` are source ports of other questions' dials; `fixed` are ports of the ephemeral range that mean something
+    `bridges`: those of the points that are bridges. `others` are source ports of other questions' dials; `fixed` are ports of the ephemeral range that mean something
     here; `until` is the end of the window, in seconds.
     """
     wanted = set(points)
     steps = [s for s in trace if s.kind is Kind.SEEN and s.point in wanted and s.packet is not None
-             and (until is None or s.at <= until)]
+             and not (s.packet.ip and s.packet.ip.proto == IGMP) and (until is None or s.at <= until)]
     own = dial.source_port if dial else None
     steps = _without_others(steps, frozenset(others) - {own})
     steps = _without_reconfirmation(steps)
@@ -158,7 +164,7 @@ def events(
             point=step.point, way=step.way, headers=tuple(headers.items()), dialogue=dialogue, forward=speech.forward,
             packet=(dialogue, speech.forward, *_identity(packet)), text=_text(packet, renamed),
             flags=_flags(packet), name_answer=headers.get("udp.sport") == DNS, broadcast=_broadcast(packet),
-            at=step.at,
+            bridge_tap=step.way == "in" and step.point in bridges, at=step.at,
         ))
     return result
 

@@ -11,8 +11,8 @@ driver, after all hooks. The socket is promiscuous, and for a bridge that change
 also shows, as "in", the frames that it merely forwards between ports. Most frames are stamped once on their way in
 and show the same nanosecond at a port and at its bridge; but TCP segments that a socket of this machine sent carry
 their departure time instead (skb->tstamp_type), are stamped at each tap, and the bridge's own tap runs after the frame
-has left by the other port (br_handle_frame_finish). So that all protocols read alike, a frame "in" at a bridge always
-has the time of the port that it came through, and stands right behind it.
+has left by the other port (br_handle_frame_finish). Stamps are reported as they are; the comparison knows of this
+(`experiments/causality.py`).
 
 Left out: IPv6 and other protocols (a filter in the kernel keeps them from the buffers), and anything sent by drivers
 without passing a tap.
@@ -143,7 +143,7 @@ class Capture:
         self._drain(frames)
         while (left := end - time.monotonic()) > 0 and self._epoll.poll(min(settle, left)):
             self._drain(frames)
-        steps = [step for frame in _port_then_bridge(frames) if frame[0] >= self._since and (step := self._step(frame))]
+        steps = [step for frame in sorted(frames) if frame[0] >= self._since and (step := self._step(frame))]
         return relative(Trace(steps, self._lost()))
 
     def _drain(self, frames: list[Frame]) -> None:
@@ -179,20 +179,6 @@ class Capture:
 
     def _name(self, mac: str) -> str:
         return mac if mac in (BROADCAST, ZERO_MAC) else self._mac_symbol(mac)
-
-
-def _port_then_bridge(frames: list[Frame]) -> list[Frame]:
-    """Sorted by time, where a frame "in" at a bridge takes the time of the latest same frame "in" at another device of
-    that namespace: the port. A bridge whose ports have no tap keeps its own times."""
-    at_ports: dict[tuple[str, bytes], int] = {}
-    settled: list[Frame] = []
-    for at, above, order, tap, way, raw in sorted(frames):
-        if above:
-            at = at_ports.get((tap.point.netns, raw), at)
-        elif way == "in":
-            at_ports[tap.point.netns, raw] = at
-        settled.append((at, above, order, tap, way, raw))
-    return sorted(settled)
 
 
 def _open_all(points: list[Point]) -> list[_Tap]:

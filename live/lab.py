@@ -4,7 +4,7 @@
         lab.engine("host").containers.list()
 
 Every host and client is a namespace `hc-RUN-LABEL` whose uplink `eth0` is a veth into a bridge in the namespace `wire`.
-A further machine, `dns`, has the address `spec.nameserver()` and answers "no such name" to everything, so that failed
+A further machine, `@dns`, has the address `spec.nameserver()` and answers "no such name" to everything, so that failed
 lookups are answers and not timeouts. The machines have no default route: the wire is all there is. IPv6 is off.
 
 Several labs live side by side: names, folders and control groups carry a run id. The lab ends with the `with` block,
@@ -35,7 +35,9 @@ from live import cgroup, cleanup, daemon, engine, nameserver, netns, state
 from sim.errors import LabError, SpecError
 from sim.spec import Spec
 
-WIRE, DNS = "wire", "dns"
+WIRE, DNS = "@wire", "@dns"
+"""Labels of the lab's own machines; none of a Spec's can be called so."""
+SWITCH = "wire"
 """Labels of the lab's own namespaces."""
 NAMESERVER_LIMIT = 20.0
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -180,15 +182,15 @@ class Lab:
         for name in self.record.namespaces.values():
             netns.create(name)
         wire = self.netns_path(WIRE)
-        netns.bridge(wire, WIRE)
+        netns.bridge(wire, SWITCH)
         routes = {client.name: client.routes for client in self.spec.clients}
         for index, (label, address) in enumerate(machines.items()):
             netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}")
             netns.address(self.netns_path(label), "eth0", address, routes.get(label, ()))
-        netns.enslave(wire, WIRE, [f"to-{index}" for index in range(len(machines))])
+        netns.enslave(wire, SWITCH, [f"to-{index}" for index in range(len(machines))])
 
     def _start_nameserver(self, address: str) -> None:
-        group = cgroup.create(self.run, DNS)
+        group = cgroup.create(self.run, "nameserver")
         script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
         command = [engine.which("nsenter"), f"--net={self.netns_path(DNS)}", "sh", "-c", script, "nameserver",
                    str(group), sys.executable, "-I", str(Path(nameserver.__file__)), address]
@@ -227,9 +229,6 @@ def _check(spec: Spec) -> None:
     for label in (*(h.name for h in spec.hosts), *(c.name for c in spec.clients)):
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,60}", label):
             raise SpecError(f"{label!r} can't name a machine", mend="use up to 60 letters, digits and _.-")
-    for label in spec.labels():
-        if label in (WIRE, DNS):
-            raise SpecError(f"{label!r} is the name of a machine that the lab makes itself", mend="choose another name")
     for host in spec.hosts:
         engine.required(host.engine.version)
 

@@ -14,6 +14,7 @@ import socketserver
 import struct
 import sys
 import threading
+from contextlib import suppress
 
 QR, AA, RD, RA, NXDOMAIN = 0x8000, 0x0400, 0x0100, 0x0080, 3
 FORMERR = 1
@@ -52,7 +53,8 @@ class OverUdp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         query, sock = self.request
         if reply := answer(query):
-            sock.sendto(reply, self.client_address)
+            with suppress(OSError):  # no route back: the query came with an address that NAT should have hidden
+                sock.sendto(reply, self.client_address)
 
 
 class OverTcp(socketserver.StreamRequestHandler):

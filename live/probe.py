@@ -48,13 +48,12 @@ for _module in ("libnss_files.so.2", "libnss_dns.so.2"):
 
 
 def probe(dial: Dial, netns: str, resolver_pid: int | None = None, *, resolv_conf: str | None = None,
-          hosts: str | None = None, resolve_timeout: float = 3.0) -> Answer:
-    """Asks; the answer comes after `dial.timeout` at the latest (plus `resolve_timeout` when `dial.name` is set).
+          hosts: str | None = None) -> Answer:
+    """Asks; the answer comes after `dial.timeout` at the latest (plus `dial.resolve_timeout` when `dial.name` is set).
 
     `netns`: path of the source's network namespace. A name is resolved with the files of the mount namespace of
     `resolver_pid` (a container's process), or with the files given as `resolv_conf` and `hosts` (paths; a host's or a
     client's, which have no mount namespace of their own), or with this machine's when neither is given.
-    No answer within `resolve_timeout` counts as NAME_UNANSWERED; libc itself would go on for 10 s by default.
     LabError when the namespace can't be entered or the source port is taken.
     """
     read_end, write_end = os.pipe()
@@ -64,17 +63,17 @@ def probe(dial: Dial, netns: str, resolver_pid: int | None = None, *, resolv_con
         _child(dial, netns, resolver_pid, resolv_conf, hosts, write_end)
     os.close(write_end)
     try:
-        return _listen(dial, read_end, resolve_timeout)
+        return _listen(dial, read_end)
     finally:
         os.close(read_end)
         os.kill(pid, signal.SIGKILL)  # not reaped yet, so the pid is still its own
         os.waitpid(pid, 0)
 
 
-def _listen(dial: Dial, pipe: int, resolve_timeout: float) -> Answer:
+def _listen(dial: Dial, pipe: int) -> Answer:
     """The child's messages: the address once known, then the answer or what went wrong."""
     text, address = "", dial.address
-    end = time.monotonic() + (resolve_timeout if dial.name else dial.timeout + SLACK)
+    end = time.monotonic() + (dial.resolve_timeout if dial.name else dial.timeout + SLACK)
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while poll.poll(max(0.0, end - time.monotonic()) * 1000):
@@ -92,7 +91,7 @@ def _listen(dial: Dial, pipe: int, resolve_timeout: float) -> Answer:
             address, end = message["address"], time.monotonic() + dial.timeout + SLACK
     if address:
         return Answer(Outcome.TIMEOUT, address, detail="the probe did not end in time")
-    return Answer(Outcome.NAME_UNANSWERED, detail=f"no answer within {resolve_timeout:g} s")
+    return Answer(Outcome.NAME_UNANSWERED, detail=f"no answer within {dial.resolve_timeout:g} s")
 
 
 def _child(dial: Dial, netns: str, resolver_pid: int | None, resolv_conf: str | None, hosts: str | None,

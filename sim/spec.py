@@ -215,6 +215,8 @@ class Dial(Model):
     port: int = 0
     source_port: int = 20000
     timeout: float = 1.5
+    resolve_timeout: float = 3.0
+    """Seconds after which a name that is still being resolved counts as unanswered; libc itself would go on for 10."""
 
 
 class Spec(Model):

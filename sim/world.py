@@ -30,10 +30,12 @@ from sim.kernel.netns import Netns
 from sim.kernel.veth import cable
 from sim.packet import cidr, dotted, ip
 from sim.plumbing import Plumbing
-from sim.spec import Dial, Question, Spec
+from sim.spec import Client, Container, Dial, Question, Spec
 from sim.trace import Answer, Trace
 
 UPLINK = "eth0"
+WIRE, NAMESERVER = "@wire", "@dns"
+"""Labels of the underlay's own namespaces: no container, host or client can be called so."""
 LINGER = 0.3
 """Seconds that the clock runs on after the answer, for the packets that close the connection."""
 SERVERS = {
@@ -115,14 +117,15 @@ class World:
     def _programs(self, echo: bool) -> list[Callable[[Fabric], Program]]:
         """Every program that listens: responders first, then what the engines run, then the underlay's name server."""
         programs: list[Callable[[Fabric], Program]] = []
-        for box in (*self.spec.containers, *self.spec.clients):
+        boxes: list[Container | Client] = [*self.spec.containers, *self.spec.clients]
+        for box in boxes:
             for listener in box.listens:
                 serve = SERVERS[listener.protocol, echo]
                 programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port))
         for daemon in self.daemons.values():
             programs += [self._daemon_program(p) for p in daemon.processes]
         programs.append(partial(
-            dns.name_server, netns=self.namespaces["dns"], address=0, port=dns.PORT,
+            dns.name_server, netns=self.namespaces[NAMESERVER], address=0, port=dns.PORT,
             lookup=lambda _name: dns.Reply(rcode=dns.NXDOMAIN)))
         return programs
 
@@ -151,18 +154,15 @@ def _lookup(process: ResolverProcess) -> Callable[[str], dns.Reply]:
 def build(spec: Spec) -> World:
     """Plumb a Spec. PlumbError when an engine would refuse, SpecError when the underlay can't be."""
     world = World(spec)
-    wire = world.new_netns("wire")
-    switch = wire.add_bridge("switch", "mac(wire:switch)")
+    wire = world.new_netns(WIRE)
+    switch = wire.add_bridge("switch", f"mac({WIRE}:switch)")
     wire.sysctls["net.bridge.bridge-nf-call-iptables"] = "0"
     nameserver = spec.nameserver()
     world.nameserver = cidr(nameserver)[0]
-    for label in ("wire", "dns"):
-        if label in spec.labels():
-            raise SpecError(f"the name {label!r} is the underlay's own", where=spec.file, mend="choose another name")
     machines = [(h.name, h.address) for h in spec.hosts] + [(c.name, c.address) for c in spec.clients]
-    for name, address in [*machines, ("dns", nameserver)]:
+    for name, address in [*machines, (NAMESERVER, nameserver)]:
         netns = world.new_netns(name)
-        cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac(wire:{name})")
+        cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac({WIRE}:{name})")
         wire.enslave(switch.name, name)
         netns.add_address(UPLINK, address)
         netns.nameservers = [dotted(world.nameserver)]

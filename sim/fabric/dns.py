@@ -23,8 +23,8 @@ TIMEOUT = 5.0
 """RES_TIMEOUT, seconds a server."""
 ATTEMPTS = 2
 """RES_DFLRETRY."""
-FORWARD_TIMEOUT = 3.0
-"""Seconds that the embedded DNS waits for an upstream server (extIOTimeout is 4; it gives up on the third try)."""
+FORWARD_TIMEOUT = 4.0
+"""Seconds that the embedded DNS waits for each upstream server (extIOTimeout, libnetwork/resolver.go)."""
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 
 
@@ -94,13 +94,13 @@ def _forward(
     fabric: Fabric, netns: Netns, front: UdpSocket, message: bytes, client: tuple[int, int], servers: Sequence[int]
 ) -> Process:
     answer = yield from _ask(fabric, netns, message, servers, FORWARD_TIMEOUT)
-    if answer is None:
-        answer = response(message, Reply(rcode=SERVFAIL))
-    yield fabric.call(front.send(answer, fabric.now, client))
+    if answer is not None:  # when no upstream answers, the engine says nothing either, and libc waits in vain
+        yield fabric.call(front.send(answer, fabric.now, client))
 
 
 def _ask(fabric: Fabric, netns: Netns, message: bytes, servers: Sequence[int], timeout: float) -> Process:
-    """Ask one server after the other; the first answer that is one, or None."""
+    """Ask one server after the other: the first answer that is no SERVFAIL, else the last SERVFAIL, else None."""
+    failure: bytes | None = None
     for server in servers:
         sock = UdpSocket(netns, recverr=True)
         if not sock.connect(server, PORT):
@@ -110,10 +110,11 @@ def _ask(fabric: Fabric, netns: Netns, message: bytes, servers: Sequence[int], t
             yield fabric.ready(sock, timeout)
         netns.sockets.forget(sock)
         if sock.inbox:
-            answer = sock.inbox.popleft()[0]
+            answer: bytes = sock.inbox.popleft()[0]
             if answer[3] & 0x0F != SERVFAIL:
                 return answer
-    return None
+            failure = answer
+    return failure
 
 
 def resolve(fabric: Fabric, netns: Netns, name: str) -> Process:

@@ -1,8 +1,9 @@
 """The one file that schedules events. Devices and sockets yield steps and effects; here they get a clock and a price.
 
-A walk is drained at once: each Step is stamped with the moment at which the costs before it have passed, each effect is put on
-SimPy's clock at that moment. So one packet's way through one namespace is one event, and Handoffs, timers and wake-ups are the
-events between.
+A walk is drained at once: each Step is stamped with the moment at which the costs before it have passed, timers and wake-ups are
+put on SimPy's clock at that moment. Handoffs wait until the walk is over, as a veth's frames wait in the CPU's backlog until the
+softirq that sent them has run to completion (`netif_rx`, net/core/dev.c): a bridge floods to all ports before anybody answers.
+So one packet's way through one namespace is one event.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Fabric:
         """Drain an iterator of steps and effects; the seconds that its steps took together."""
         start, spent = self.now, 0.0
         record, price = self.steps.append, self.costs.price
+        backlog: list[Handoff] = []
         for item in effects:
             if isinstance(item, Step):
                 item.at = start + spent
@@ -46,11 +48,13 @@ class Fabric:
                 spent += item.cost
                 record(item)
             elif isinstance(item, Handoff):
-                self._after(spent, item.device.receive, item.packet, item.port)
+                backlog.append(item)
             elif isinstance(item, Timer):
                 self._after(spent + item.delay, item.action)
             else:
                 self._wake(spent, item)
+        for handoff in backlog:
+            self._after(spent, handoff.device.receive, handoff.packet, handoff.port)
         return spent
 
     def _after(self, delay: float, action: Callable[..., Effects], *arguments: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sim.fabric.dns import resolve
 from sim.fabric.fabric import Fabric, Process
 from sim.fabric.responder import REQUEST
@@ -18,7 +20,9 @@ PING_PAYLOAD = bytes(56)
 def probe(fabric: Fabric, netns: Netns, dial: Dial) -> Process:
     """The process of a question; its value is the Answer."""
     if dial.name:
-        found = yield from resolve(fabric, netns, dial.name)
+        resolving = fabric.spawn(resolve(fabric, netns, dial.name))
+        yield resolving | fabric.env.timeout(dial.resolve_timeout)
+        found: Any = resolving.value if resolving.triggered else Outcome.NAME_UNANSWERED
         if isinstance(found, Outcome):
             return Answer(found, detail=f"{dial.name} does not resolve in {netns.label}")
         address = int(found)

@@ -60,11 +60,13 @@ def prerouting(bridge: Bridge, packet: Packet, port: NetDevice, now: float) -> G
             return False
         if route.dev == bridge.name:
             next_hop = route.via or packet.ip.dst
+            # br_nf_pre_routing_finish_bridge: only a neighbour that is known to be reachable has its header at hand
+            resent = not netns.neighbours.reachable(bridge.name, next_hop)
 
             def bridged(mac: str, later: float) -> Generator[Step | Effect, None, None]:
                 assert packet.eth is not None
                 packet.eth.dst = mac
-                yield from bridge.frame_finish(packet, port, later)
+                yield from bridge.frame_finish(packet, port, later, resent=resent)
 
             yield from netns.neighbours.resolve(bridge, next_hop, packet, bridged, now)
             return False

@@ -44,12 +44,16 @@ class Bridge(NetDevice):
 
     def frame_in(self, packet: Packet, port: NetDevice, now: float) -> Effects:
         """A frame came in by a port (`br_handle_frame`)."""
+        assert packet.eth is not None
+        if packet.eth.dst == self.mac:
+            packet.pkt_type = "host"
         passed = yield from br_netfilter.prerouting(self, packet, port, now)
         if passed:
             yield from self.frame_finish(packet, port, now)
 
-    def frame_finish(self, packet: Packet, port: NetDevice, now: float) -> Effects:
-        """Learn, look up, forward (`br_handle_frame_finish`)."""
+    def frame_finish(self, packet: Packet, port: NetDevice, now: float, *, resent: bool = False) -> Effects:
+        """Learn, look up, forward (`br_handle_frame_finish`). `resent`: br_netfilter sent the frame through the bridge
+        device to find its neighbour, so a sniffer there sees it go out."""
         eth = packet.eth
         assert eth is not None
         if self.fdb.learn(eth.src, port, now):
@@ -57,19 +61,26 @@ class Bridge(NetDevice):
         else:
             learned = ""
         if eth.dst == BROADCAST:
-            up = packet.copy()
+            own = packet.copy()
             yield self.step(Kind.BRIDGE, packet, f"broadcast{learned}")
-            yield from self._up(up, now)
+            yield self.step(Kind.SEEN, packet, way="in")  # before the flood, for the reason given below
             yield from self._flood(packet, port, now, via_netfilter=True)
+            own.pkt_type = "broadcast"
+            yield from self.deliver(own, now)
             return
         if eth.dst == self.mac:
             yield self.step(Kind.BRIDGE, packet, f"for the host itself{learned}")
-            yield from self._up(packet, now)
+            packet.pkt_type = "host"
+            yield self.step(Kind.SEEN, packet, way="in")
+            yield from self.deliver(packet, now)
             return
-        if self.promiscuous:
+        up = packet.copy() if self.promiscuous else None
+        if up is not None:
             # br_pass_frame_up comes after br_forward in the source, but keeps the time stamp that the frame got when it
             # came in, so a sniffer on the bridge sorts it before the forwarded copy.
             yield self.step(Kind.SEEN, packet, way="in")
+        if resent:
+            yield self.step(Kind.SEEN, packet, way="out")
         out = self.fdb.lookup(eth.dst, now)
         if out is None:
             yield self.step(Kind.BRIDGE, packet, f"{eth.dst} is unknown{learned}")
@@ -80,13 +91,11 @@ class Bridge(NetDevice):
         else:
             yield self.step(Kind.BRIDGE, packet, f"{eth.dst} is at {out.name}{learned}")
             yield from self._forward(packet, port, out, now)
-
-    def _up(self, packet: Packet, now: float) -> Effects:
-        """To the host's own stack (`br_pass_frame_up`)."""
-        assert packet.eth is not None
-        packet.pkt_type = "broadcast" if packet.eth.dst == BROADCAST else "host"
-        yield self.step(Kind.SEEN, packet, way="in")
-        yield from self.deliver(packet, now)
+        if up is not None and up.pkt_type == "host":
+            # A frame that was for the bridge until a DNAT turned it to a neighbour: the sniffer's copy reaches the IP stack as
+            # the host's own, untracked (br_nf_local_in), and is routed once more. Who sniffs a hairpin sees it doubled.
+            up.ct = None
+            yield from self.deliver(up, now)
 
     def _forward(self, packet: Packet, port: NetDevice, out: NetDevice, now: float) -> Effects:
         passed = yield from br_netfilter.forward(self, packet, port, out, now)

@@ -30,9 +30,11 @@ Continue = Callable[[str, float], Effects]
 
 @dataclass(slots=True)
 class Neighbour:
-    """`mac` empty: INCOMPLETE. `waiting` are the packets that the answer will release."""
+    """`mac` empty: INCOMPLETE. `reachable`: it answered when asked (REACHABLE), not only asked itself (STALE).
+    `waiting` are the packets that the answer will release."""
 
     mac: str = ""
+    reachable: bool = False
     probes: int = 0
     waiting: list[tuple[Packet, Continue]] = field(default_factory=list)
     permanent: bool = False
@@ -50,6 +52,11 @@ class NeighbourTable:
     def add(self, device: str, address: int, mac: str) -> None:
         """`ip neigh add … nud permanent`."""
         self.entries[device, address] = Neighbour(mac, permanent=True)
+
+    def reachable(self, device: str, address: int) -> bool:
+        """Is the entry REACHABLE or PERMANENT (NUD_CONNECTED)?"""
+        entry = self.entries.get((device, address))
+        return entry is not None and (entry.reachable or entry.permanent)
 
     def resolve(self, device: NetDevice, next_hop: int, packet: Packet, go_on: Continue, now: float) -> Effects:
         """Find the next hop's MAC address and go on with the packet: now, or when the answer comes (`neigh_resolve_output`)."""
@@ -117,6 +124,7 @@ class NeighbourTable:
         if entry.permanent:
             return
         entry.mac = arp.sender_mac
+        entry.reachable = arp.op == 2
         waiting, entry.waiting = entry.waiting, []
         for packet, go_on in waiting:
             yield device.step(Kind.NEIGH, packet, f"{dotted(arp.sender_ip)} is at {arp.sender_mac}")

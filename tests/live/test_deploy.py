@@ -133,7 +133,7 @@ def test_devices_can_be_found_by_their_canonical_names(deployment: Deployment) -
     real = known.real("host", "veth(web@front)")
     assert real.startswith("veth") and real in run_in(deployment.netns_path("host"), "ip", "-br", "link")
     assert ("host", "br(front)", known.real("host", "br(front)")) in known.points()
-    assert not [label for label, _, _ in known.points() if label in ("wire", "dns")]
+    assert not [label for label, _, _ in known.points() if label in ("@wire", "@dns")]
 
 
 @pytest.mark.parametrize(("spec", "words"), [

@@ -116,8 +116,8 @@ def test_an_engine_of_another_generation_is_refused_before_anything_is_made() ->
 
 
 def test_a_machine_can_not_take_the_name_of_the_labs_own() -> None:
-    with pytest.raises(SpecError, match="'dns'"):
-        Lab.up(Spec(clients=(Client(name="dns"),)))
+    with pytest.raises(SpecError, match="'@dns'"):
+        Lab.up(Spec(clients=(Client(name="@dns"),)))
 
 
 def test_an_exception_in_the_block_ends_the_lab() -> None:

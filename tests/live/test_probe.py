@@ -173,8 +173,9 @@ def test_a_namespace_that_is_not_there_is_a_lab_error() -> None:
         probe(Dial(source="a", probe="ping", address="10.9.0.2"), "/run/netns/nowhere")
 
 
-def lookup(machines: TwoMachines, name: str, **where: str | int | float | None) -> Answer:
-    return probe(Dial(source="a", probe="tcp", name=name, port=80), machines.netns["a"], **where)  # type: ignore[arg-type]
+def lookup(machines: TwoMachines, name: str, resolve_timeout: float = 3.0, **where: str | int | None) -> Answer:
+    dial = Dial(source="a", probe="tcp", name=name, port=80, resolve_timeout=resolve_timeout)
+    return probe(dial, machines.netns["a"], **where)  # type: ignore[arg-type]
 
 
 def test_a_name_of_the_hosts_file_is_dialled(machines: TwoMachines, tmp_path: Path) -> None:

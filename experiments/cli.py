@@ -1,0 +1,231 @@
+"""`hopcast`: the commands. Tables go to stdout, progress and complaints to stderr; `--json` prints JSON only.
+
+Exit codes: 0 all agreed (or nothing to compare), 1 prediction and measurement disagree, 2 the input is wrong, 3 it
+can't be done here, 130 interrupted. A mistake is one line, never a traceback.
+Whatever needs the live half or matplotlib is imported by the command that needs it: predicting starts fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+from typer.core import TyperGroup
+
+from experiments import render, results
+from experiments.lab_commands import lab_app
+from sim import compose, questions
+from sim.errors import HopcastError, LabError, SpecError
+from sim.predict import predict as predict_spec
+from sim.spec import Spec
+
+if TYPE_CHECKING:
+    from experiments.measure import Progress as OnProgress
+
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """Turns mistakes into one line on stderr and the exit code that they carry."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HopcastError as error:
+            complain(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            complain("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            raise typer.Exit(LabError.exit_code) from None
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    help="Forecasts every hop of Docker networking, then proves the forecast on real Docker Engines.",
+    epilog="Exit codes: 0 agreed, 1 disagreed, 2 bad input, 3 can't run here.",
+)
+app.add_typer(lab_app, name="lab")
+
+File = Annotated[Path, typer.Argument(help="a Compose file, or the folder that has one", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+
+
+class ProbeKind(StrEnum):
+    ping = "ping"
+    tcp = "tcp"
+    udp = "udp"
+
+
+class By(StrEnum):
+    name = "name"
+    ip = "ip"
+
+
+def complain(text: str) -> None:
+    """One line on stderr, whatever the error's text looked like."""
+    print("hopcast:", " ".join(text.split()), file=sys.stderr)
+
+
+def show(*parts: RenderableType) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for part in parts:
+        console.print(part)
+
+
+def show_json(data: Any) -> None:
+    sys.stdout.write(results.to_json(data))
+
+
+@contextmanager
+def on_stderr() -> Iterator[OnProgress]:
+    """A progress bar on stderr, gone when it is done; nothing where stderr is no terminal."""
+    columns = (SpinnerColumn(), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.description}", markup=False))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def load(file: Path, *, quiet: bool = False) -> Spec:
+    spec = compose.load(file)
+    if not quiet:
+        for note in spec.notes:
+            print(f"note: {note}", file=sys.stderr)
+    return spec
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """What can run on this machine, and how to get what is missing."""
+    from live.doctor import examine
+
+    report = examine()
+    if json:
+        show_json(report.as_dict())
+    else:
+        show(render.doctor(report.as_dict()))
+    raise typer.Exit(0 if report.can_run_lab else LabError.exit_code)
+
+
+@app.command()
+def predict(file: File, json: Json = False) -> None:
+    """Who reaches whom, by which way it fails, and why: no root, no engine, no network needed."""
+    from experiments.verify import question_as_dict
+    from experiments.walk import why
+
+    spec = load(file, quiet=json)
+    forecast = predict_spec(spec)
+    if json:
+        asked = [question_as_dict(forecast, i) | {"because": why(forecast.answers[i], forecast.traces[i])}
+                 for i in range(len(forecast.questions))]
+        show_json({"file": spec.file, "name": spec.name, "notes": list(spec.notes), "warnings": forecast.warnings,
+                   "questions": asked, "plumbing": forecast.plumbing.as_dict()})
+        return
+    matrix = render.matrix(forecast.questions, forecast.answers)
+    show(*([matrix] if matrix else []), render.predictions(forecast.questions, forecast.answers, forecast.traces),
+         *(Text(f"engine: {warning}", "yellow") for warning in forecast.warnings))
+
+
+@app.command()
+def walk(
+    file: File,
+    source: Annotated[str, typer.Argument(
+        metavar="SRC", help="a container, service, host or client", show_default=False)],
+    target: Annotated[str, typer.Argument(
+        metavar="DST", help="who is asked: web, web:80, 172.17.0.2, dns:53/udp", show_default=False)],
+    port: Annotated[int | None, typer.Option(
+        min=1, max=65535, help="port, if DST has none", show_default=False)] = None,
+    probe: Annotated[ProbeKind | None, typer.Option(help="instead of what DST suggests", show_default=False)] = None,
+    by: Annotated[By | None, typer.Option(help="dial the name, or the address", show_default=False)] = None,
+    published: Annotated[bool | None, typer.Option(
+        "--published/--direct", help="dial the host's published port, or the container itself",
+        show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="every step of every packet")] = False,
+    json: Json = False,
+) -> None:
+    """Hop by hop, what happens to the packets of one question, which headers change, and what decides."""
+    from experiments.walk import flights, why
+
+    spec = load(file, quiet=json)
+    if port and ":" in target:
+        raise SpecError(f"two ports: {target!r} has one, --port {port} is another", mend="give it once")
+    question = questions.ask(spec, source, f"{target}:{port}" if port else target, probe=probe.value if probe else "",
+                             by=by.value if by else "", published=published)
+    forecast = predict_spec(spec, questions=[question])
+    answer, trace = forecast.answers[0], forecast.traces[0]
+    if json:
+        show_json({"text": str(question), "question": question.model_dump(mode="json"),
+                   "dial": forecast.dials[0].model_dump(mode="json"), "predicted": answer.as_dict(),
+                   "because": why(answer, trace),
+                   "packets": [flight.as_dict() for flight in flights(trace, everything=everything)]})
+        return
+    show(render.walk(question, answer, trace, everything=everything))
+
+
+@app.command()
+def verify(
+    file: File,
+    out: Annotated[Path | None, typer.Option(help="also write data.json, summary.md and plots there")] = None,
+    json: Json = False,
+) -> None:
+    """Predict, deploy on real engines in a private lab, probe, capture, and compare packet by packet. Needs root."""
+    from experiments.publish import publish
+    from experiments.verify import verify as verify_spec
+    from live.doctor import examine
+
+    spec = load(file, quiet=json)
+    predict_spec(spec)  # what the engine would refuse is said before a lab is built
+    report = examine()
+    if not report.can_run_lab:
+        raise LabError(f"nothing can be measured here: {report.why_not}", mend="hopcast doctor tells all")
+    with on_stderr() as progress:
+        verification = verify_spec(spec, progress=progress)
+    if out is not None:
+        publish(verification, out, f"{spec.name}: predicted and measured")
+    if json:
+        show_json(verification.as_dict())
+    else:
+        show(*render.verification(verification))
+    raise typer.Exit(verification.exit_code)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path | None, typer.Option(help="instead of results/article-single-host")] = None,
+    json: Json = False,
+) -> None:
+    """The article's single-host networks: predicted, measured on a real engine where one can run, compared."""
+    from experiments.demo import demo as run
+
+    with on_stderr() as progress:
+        done = run(out=out, progress=progress)
+    if json:
+        show_json(done.verification.as_dict())
+    else:
+        show(*render.verification(done.verification), Text(f"written to {done.folder}", "dim"))
+    if done.failed:
+        complain(f"the lab failed: {done.failed}")
+    raise typer.Exit(done.exit_code)
+
+
+def main() -> None:
+    """The entry point of the distribution."""
+    try:
+        app(prog_name="hopcast")
+    except KeyboardInterrupt:
+        complain("interrupted")
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,233 @@
+"""Tables and walks on the terminal, with rich. Everything here takes results and gives renderables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from experiments.compare import LEVELS, Check, Totals, describe
+from experiments.walk import Flight, Hop, flights, why
+from sim.spec import Question
+from sim.trace import Answer, Outcome, Trace
+
+if TYPE_CHECKING:
+    from experiments.verify import Verification
+
+COLOURS = {
+    Outcome.REACHED: "green", Outcome.TIMEOUT: "red", Outcome.REFUSED: "yellow", Outcome.RESET: "yellow",
+    Outcome.HOST_UNREACHABLE: "magenta", Outcome.NET_UNREACHABLE: "magenta", Outcome.PROHIBITED: "magenta",
+    Outcome.NO_SUCH_NAME: "blue", Outcome.NAME_UNANSWERED: "blue",
+}
+MARKS = {True: Text("agreed", "green"), False: Text("DISAGREED", "bold red"), None: Text("not measured", "yellow")}
+
+
+UNDERLAY = "wire"
+"""The switch between the machines: no part of the topology that was asked about."""
+
+
+def outcome(answer: Answer) -> Text:
+    """The outcome in its colour, with what else the answer says."""
+    text = Text(answer.outcome.value, COLOURS[answer.outcome])
+    return text.append(describe(answer).removeprefix(answer.outcome.value), "default")
+
+
+def by_group(questions: Sequence[Question]) -> dict[str, list[int]]:
+    """Heading -> indices, in the order asked."""
+    groups: dict[str, list[int]] = {}
+    for index, question in enumerate(questions):
+        groups.setdefault(question.group, []).append(index)
+    return groups
+
+
+def asked(question: Question) -> str:
+    """`nginx:80 tcp, published`: the target side of a question."""
+    port = f":{question.port}" if question.port else ""
+    how: list[str] = [question.probe if question.probe != "tcp" or not question.port else ""]
+    how += ["by name" if question.by == "name" else "", "published" if question.published else ""]
+    return f"{question.target}{port} {', '.join(filter(None, how))}".strip()
+
+
+def predictions(
+    questions: Sequence[Question], answers: Sequence[Answer], traces: Sequence[Trace],
+    checks: Sequence[tuple[Check, Check]] = (),
+) -> RenderableType:
+    """One table a group. With `checks` (reachability and path of each question), their verdicts too."""
+    tables: list[RenderableType] = []
+    for group, indices in by_group(questions).items():
+        table = Table(title=group or None, title_justify="left", title_style="bold", expand=True, pad_edge=False)
+        table.add_column("from", no_wrap=True)
+        table.add_column("to", ratio=3)
+        table.add_column("predicted", ratio=4)
+        if checks:
+            table.add_column("measured", no_wrap=True)
+            table.add_column("path", no_wrap=True)
+        else:
+            table.add_column("why, or what for", ratio=5)
+        for index in indices:
+            row: list[RenderableType] = [questions[index].source, asked(questions[index]), outcome(answers[index])]
+            if checks:
+                row += [MARKS[check.agreed] for check in checks[index]]
+            else:
+                row.append(Text(why(answers[index], traces[index]) or questions[index].comment, "dim"))
+            table.add_row(*row)
+        tables.append(table)
+    return Group(*tables) if tables else Text("no questions to ask", "dim")
+
+
+def matrix(questions: Sequence[Question], answers: Sequence[Answer]) -> Table | None:
+    """Sources by targets, where the questions fill at least half of that grid; None where they don't."""
+    sources = list(dict.fromkeys(q.source for q in questions))
+    targets = list(dict.fromkeys(asked(q) for q in questions))
+    if not questions or len(questions) * 2 < len(sources) * len(targets) or len(targets) > 12:
+        return None
+    cells = {(q.source, asked(q)): a for q, a in zip(questions, answers, strict=True)}
+    table = Table(title="who reaches whom (predicted)", title_justify="left", title_style="bold")
+    for heading in ("from", *targets):
+        table.add_column(heading)
+    for source in sources:
+        row = [cells.get((source, target)) for target in targets]
+        table.add_row(source, *(Text(a.outcome.value, COLOURS[a.outcome]) if a else Text("·", "dim") for a in row))
+    return table
+
+
+def disagreements(checks: Iterable[Check]) -> RenderableType:
+    """Each check that was not agreed: what was predicted, what was seen, where."""
+    parts: list[RenderableType] = []
+    for check in checks:
+        if check.agreed is True:
+            continue
+        parts.append(Rule(Text(f"{check.level}: {check.subject}", "bold"), align="left", style="red"))
+        grid = Table.grid(padding=(0, 2))
+        for name, value in (("where", check.where), ("predicted", check.predicted), ("seen", check.observed)):
+            if value:
+                grid.add_row(Text(name, "dim"), Text(value))
+        parts.append(grid)
+        if check.detail:
+            parts.append(Padding(_diff(check.detail), (0, 0, 1, 2)))
+    return Group(*parts)
+
+
+def _diff(detail: str) -> Text:
+    colours = {"-": "red", "+": "green", "@": "cyan"}
+    text = Text()
+    for line in detail.splitlines():
+        text.append(line + "\n", colours.get(line[:1], "dim"))
+    return text
+
+
+def totals(of: Totals) -> Table:
+    """Checked, agreed, disagreed, not made: a row a level."""
+    table = Table(title="predictions", title_justify="left", title_style="bold")
+    for heading in ("level", "checked", "agreed", "disagreed", "not measured"):
+        table.add_column(heading, justify="left" if heading == "level" else "right")
+    for level in LEVELS:
+        row = of.of(level)
+        table.add_row(level, str(row.checked), Text(str(row.agreed), "green" if row.agreed else "dim"),
+                      Text(str(row.disagreed), "bold red" if row.disagreed else "dim"),
+                      Text(str(row.not_made), "yellow" if row.not_made else "dim"))
+    return table
+
+
+# walks
+
+
+def walk(question: Question, answer: Answer, trace: Trace, *, everything: bool = False) -> RenderableType:
+    """Every packet of a question. Packets that go a way already shown take one line, unless `everything`."""
+    parts: list[RenderableType] = [Text.assemble((str(question), "bold"), ": ", outcome(answer))]
+    reason = why(answer, trace)
+    if reason:
+        parts.append(Text.assemble(("decided by  ", "dim"), (reason, "bold red")))
+    shown: set[tuple[Any, ...]] = set()
+    for flight in flights(trace, everything=everything):
+        if not everything:
+            flight.hops = [h for h in flight.hops if h.where != UNDERLAY or h.drop]
+        dropped = any(h.drop for h in flight.hops)
+        places = [(h.where, h.what if h.drop else h.device) for h in flight.hops if h.device or h.drop]
+        route = tuple(dict.fromkeys(places))
+        brief = not everything and (route in shown or (flight.arp and not dropped))
+        shown.add(route)
+        parts += _flight(flight, brief=brief)
+    return Group(*parts)
+
+
+def _flight(flight: Flight, *, brief: bool) -> list[RenderableType]:
+    number = f"{flight.number:>3}  " if flight.number else "     "
+    stamp = f"{flight.at * 1e3:9.3f} ms  "
+    style = "cyan" if flight.arp else "bold cyan" if flight.number else "blue"
+    if not flight.number:
+        return [Text.assemble((stamp, "dim"), number, (f"{h.where}: {h.what}", style)) for h in flight.hops]
+    head = Text.assemble((stamp, "dim"), number, (flight.text, style))
+    if brief:
+        return [head.append(f"  {flight.end}", "dim")]
+    grid = Table.grid(padding=(0, 2))
+    before = ""
+    for hop in flight.hops:
+        grid.add_row(Text(hop.where if hop.where != before else "", "bold"), Text(hop.device, "green"), _what(hop))
+        before = hop.where
+    return [Text(), head, Padding(grid, (0, 0, 0, 17))]
+
+
+def _what(hop: Hop) -> Text:
+    text = Text(hop.what, "bold red" if hop.drop else "default")
+    for name, (before, now) in hop.changed.items():
+        if name == "eth.ethertype" and before is None:
+            continue
+        text.append(f"\n{name} ", "yellow")
+        if before is not None:
+            text.append(str(before), "dim").append(" -> ", "dim")
+        text.append(str(now), "bold yellow")
+    return text
+
+
+# whole results
+
+
+def verification(of: Verification) -> list[RenderableType]:
+    """Tables by group, the differences, the totals, and the sentence that says it all."""
+    total = of.totals.of()
+    style = "bold red" if total.disagreed else "bold yellow" if total.not_made else "bold green"
+    parts = [predictions(of.prediction.questions, of.prediction.answers, of.prediction.traces, of.answers)]
+    parts += [Text(f"engine: {warning}", "yellow") for warning in of.prediction.warnings]
+    if of.measurement is not None:
+        parts.append(disagreements(of.checks))
+    return [*parts, totals(of.totals), Text(f"{sentence(of)}.", style)]
+
+
+def sentence(of: Verification) -> str:
+    """The result in one sentence, with its numbers."""
+    total = of.totals.of()
+    whole = total.checked + total.not_made
+    if of.measurement is None:
+        return f"0 of {whole} predictions checked: nothing was measured, because of {of.why_not}"
+    text = f"{total.checked} of {whole} predictions checked on Docker Engine {of.measurement.engine}: "
+    text += f"{total.agreed} agreed, {total.disagreed} disagreed"
+    return text + (f", {total.not_made} could not be measured" if total.not_made else "")
+
+
+def doctor(report: dict[str, Any]) -> RenderableType:
+    """What was examined, and how to get what is missing."""
+    table = Table()
+    for heading in ("", "what", "state", "needed for", "how to get it"):
+        table.add_column(heading)
+    for item in report["items"]:
+        if item["ok"]:
+            state = Text("ok", "green")
+        elif item["ok"] is None:
+            state = Text("not tried", "dim")
+        else:
+            state = Text("missing", "bold red" if item["required"] else "yellow")
+        if item["detail"]:
+            state.append(f" {item['detail']}", "dim")
+        table.add_row(item["kind"], item["name"], state, Text(item["needed_for"], "dim"),
+                      "" if item["ok"] else Text(item["get"]))
+    if report["can_run_lab"]:
+        last = Text("A lab can run here: predictions can be verified.", "bold green")
+    else:
+        last = Text(f"No lab can run here; predicting works. {report['why_not']}", "bold red")
+    return Group(table, last)

@@ -1,0 +1,69 @@
+"""A verification as Markdown, for people who were not there: predicted, measured, and where the two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.compare import LEVELS, Check, describe
+from experiments.render import asked, by_group, sentence
+from experiments.verify import Verification
+from experiments.walk import why
+
+MARKS = {True: "agreed", False: "**DISAGREED**", None: "not measured"}
+
+
+def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
+    """`summary.md`."""
+    lines = [f"# {title}", "", f"{sentence(of)}.", "", *_totals(of), ""]
+    for plot in plots:
+        lines += [f"![{plot}]({plot})", ""]
+    for group, indices in by_group(of.prediction.questions).items():
+        lines += [f"## {group or 'Questions'}", ""]
+        rows = [_row(of, index) for index in indices]
+        lines += _table(["from", "to", "predicted", "because", "answer", "path"], rows)
+        lines.append("")
+    if of.prediction.warnings:
+        lines += ["## What the engine warns about", "", *(f"- {_cell(w)}" for w in of.prediction.warnings), ""]
+    lines += ["## Plumbing", "", *_table(["subject", "", "predicted"], [
+        [c.subject, MARKS[c.agreed], c.predicted] for c in of.plumbing]), ""]
+    differing = [c for c in of.checks if c.agreed is False or (c.agreed is None and of.measurement)]
+    if differing:
+        lines += ["## Where prediction and measurement differ", ""]
+        lines += [line for check in differing for line in _difference(check)]
+    lines += ["## Where this comes from", "", *_table(["", ""], [[k, str(v)] for k, v in provenance.items()]), ""]
+    if of.seconds:
+        lines += [f"Seconds: {', '.join(f'{stage} {value:.1f}' for stage, value in of.seconds.items())}.", ""]
+    return "\n".join(lines)
+
+
+def _row(of: Verification, index: int) -> list[str]:
+    question, answer = of.prediction.questions[index], of.prediction.answers[index]
+    reachability, path = of.answers[index]
+    because = why(answer, of.prediction.traces[index]) or question.comment
+    return [question.source, asked(question), describe(answer), because, MARKS[reachability.agreed], MARKS[path.agreed]]
+
+
+def _totals(of: Verification) -> list[str]:
+    rows = []
+    for level in LEVELS:
+        total = of.totals.of(level)
+        rows.append([level, str(total.checked), str(total.agreed), str(total.disagreed), str(total.not_made)])
+    return _table(["level", "checked", "agreed", "disagreed", "not measured"], rows)
+
+
+def _difference(check: Check) -> list[str]:
+    lines = [f"### {check.level}: {check.subject} ({MARKS[check.agreed].strip('*').lower()})", ""]
+    for name, value in (("where", check.where), ("predicted", check.predicted), ("seen", check.observed)):
+        if value:
+            lines.append(f"- {name}: {value}")
+    return [*lines, "", "```", check.detail, "```", ""] if check.detail else [*lines, ""]
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(heading)} |", f"|{'---|' * len(heading)}",
+            *(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,133 @@
+"""A trace as a story: packet by packet, hop by hop, what happened there and which headers changed since the hop before.
+
+`flights` gives it as data, `decided` names the step at which a failed question was lost. `render.py` draws both.
+The taps (`Kind.SEEN`) say nothing that the steps around them don't, so they are no hops: what changed there shows at
+the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
+
+BYSTANDERS = frozenset({DropReason.NOT_FOR_US, DropReason.ICMP_IGNORED})
+"""Ends of copies that nobody waited for: they decide nothing."""
+
+SELF_EXPLAINING = frozenset({
+    DropReason.NO_SOCKET, DropReason.NO_NEIGHBOUR, DropReason.NO_ROUTE, DropReason.FORWARDING_OFF, DropReason.LINK_DOWN,
+})
+"""Reasons that the step's detail repeats with the port, the address or the device."""
+
+WORDS = {
+    Kind.SEND: "sent by a socket", Kind.ROUTE: "route", Kind.NEIGH: "neighbour", Kind.HOOK: "hook", Kind.RULE: "rule",
+    Kind.CONNTRACK_NEW: "conntrack: new entry", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT", Kind.VETH: "veth",
+    Kind.BRIDGE: "bridge", Kind.BR_NETFILTER: "br_netfilter", Kind.LOOPBACK: "loopback", Kind.LINK: "wire",
+    Kind.ICMP_ERROR: "ICMP error sent", Kind.DELIVER: "delivered", Kind.DROP: "DROPPED", Kind.PROXY: "docker-proxy",
+    Kind.DNS: "name server", Kind.RECEIVE: "read by the process",
+}
+QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.HOOK, Kind.RECEIVE})
+"""Not shown unless everything is asked for."""
+OF_A_PACKET = frozenset({Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW})
+"""Steps without a packet of their own: they belong to the one that is under way in their namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """`changed`: header field -> (before, now); before is None where the header is new."""
+
+    where: str
+    device: str
+    kind: str
+    what: str
+    changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    drop: bool = False
+
+
+@dataclass(slots=True)
+class Flight:
+    """One packet (or, with `number` 0, what a process did between packets) and its hops. `at` in seconds."""
+
+    number: int
+    text: str
+    at: float
+    arp: bool = False
+    hops: list[Hop] = field(default_factory=list)
+
+    @property
+    def end(self) -> str:
+        """In a word: where it got to."""
+        drops = [h for h in self.hops if h.drop]
+        if drops:
+            return f"dropped in {drops[-1].where}: {drops[-1].what}"
+        last = next((h for h in reversed(self.hops) if h.kind == Kind.DELIVER), None)
+        return f"{last.where}: {last.what}" if last else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"end": self.end}
+
+
+def flights(trace: Trace, *, everything: bool = False) -> list[Flight]:
+    """The packets of a trace in the order in which they set out."""
+    found: dict[int, Flight] = {}
+    result: list[Flight] = []
+    headers: dict[int, dict[str, Any]] = {}
+    under_way: dict[str, int] = {}
+    for step in trace:
+        if step.packet is not None:
+            under_way[step.where] = step.packet.uid
+        if step.kind in QUIET and not everything:
+            continue
+        if step.packet is None:
+            flight = found.get(under_way.get(step.where, 0)) if step.kind in OF_A_PACKET else None
+            if flight is None:
+                flight = Flight(0, f"in {step.where}", step.at)
+                result.append(flight)
+            flight.hops.append(_hop(step, {}))
+            continue
+        uid = step.packet.uid
+        now = step.packet.fields()
+        if uid not in found:
+            found[uid] = Flight(len(found) + 1, str(step.packet), step.at, step.packet.arp is not None)
+            result.append(found[uid])
+            headers[uid] = now
+        before, headers[uid] = headers[uid], now
+        changed = {name: (before.get(name), value) for name, value in now.items() if before.get(name) != value}
+        found[uid].hops.append(_hop(step, changed))
+    return result
+
+
+def _hop(step: Step, changed: dict[str, tuple[Any, Any]]) -> Hop:
+    words = WORDS.get(step.kind, step.kind.value)
+    said = _reason(step)
+    what = f"{words}: {said}" if said else words
+    if step.kind is Kind.RULE and step.count > 1:
+        what += f"  ({step.count} rules tried)"
+    return Hop(step.where, step.device, step.kind.value, what, changed, step.kind is Kind.DROP)
+
+
+def decided(answer: Answer, trace: Trace) -> Step | None:
+    """The step at which a question failed; None when it was answered, or no packet was lost."""
+    if answer.outcome is Outcome.REACHED:
+        return None
+    return next((s for s in reversed(trace.drops()) if s.reason not in BYSTANDERS), None)
+
+
+def why(answer: Answer, trace: Trace) -> str:
+    """Why a question failed, in one line; empty when it did not."""
+    if answer.outcome is Outcome.REACHED:
+        return ""
+    step = decided(answer, trace)
+    if step is None:
+        said = next((f"the name server in {s.where} says {s.detail}" for s in reversed(trace.steps)
+                     if s.kind is Kind.DNS), "")
+        return "; ".join(filter(None, [answer.detail, said]))
+    return f"{step.point if step.device else step.where}: {_reason(step)}"
+
+
+def _reason(step: Step) -> str:
+    """The reason and its detail, or the detail alone where that says it all."""
+    if step.reason is None or (step.detail and step.reason in SELF_EXPLAINING):
+        return step.detail
+    return f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value

@@ -1,0 +1,214 @@
+"""What a person at the terminal meets: exit codes, one line for a mistake, JSON and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import experiments.cli
+import live.doctor
+from experiments.cli import app
+from sim.errors import LabError, PlumbError
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = """
+name: shop
+services:
+  web: {image: nginx, ports: ["8080:80"]}
+  db: {image: postgres, expose: [5432]}
+"""
+
+
+@pytest.fixture
+def compose(tmp_path: Path) -> str:
+    path = tmp_path / "compose.yaml"
+    path.write_text(COMPOSE)
+    return str(path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def refused(result: Result, code: int = 2) -> str:
+    """One line on stderr, nothing on stdout, no traceback; the line."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("hopcast: ")
+    return line
+
+
+def test_help_names_every_command() -> None:
+    text = run("--help").stdout
+    assert all(name in text for name in ("doctor", "lab", "predict", "walk", "verify", "demo"))
+
+
+@pytest.mark.parametrize("command", ["predict", "verify"])
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_a_file_that_does_not_exist_is_one_line(command: str, flags: tuple[str, ...], tmp_path: Path) -> None:
+    assert "nowhere.yaml" in refused(run(command, str(tmp_path / "nowhere.yaml"), *flags))
+
+
+@pytest.mark.parametrize("text", [
+    "services: [", "services: {web: {image: x, network_mod: host}}", "services: {web: {image: x, ports: ['80:70000']}}",
+    "services: {web: {image: x, networks: [nowhere]}}", "\x00", "- a list", "",
+])
+def test_a_bad_file_is_one_line_that_names_it(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "compose.yaml"
+    path.write_text(text)
+    assert "compose.yaml" in refused(run("predict", str(path)))
+
+
+def test_a_file_that_is_not_text_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_bytes(b"\xff\xfe\x00\x01" * 9)
+    refused(run("predict", str(tmp_path)))
+
+
+def test_an_unknown_label_is_one_line_with_a_suggestion(compose: str) -> None:
+    assert "'wep'" in refused(run("walk", compose, "wep", "db"))
+    assert "'dv'" in refused(run("walk", compose, "shop-web-1", "dv"))
+
+
+def test_a_port_twice_is_one_line(compose: str) -> None:
+    assert "two ports" in refused(run("walk", compose, "client", "web:80", "--port", "81"))
+
+
+def test_a_wrong_option_is_a_usage_error(compose: str) -> None:
+    assert run("walk", compose, "client", "web", "--port", "70000").exit_code == 2
+    assert run("walk", compose, "client", "web", "--probe", "smoke").exit_code == 2
+    assert run("predict").exit_code == 2
+
+
+def test_what_the_engine_would_refuse_is_one_line(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no(*_: object, **__: object) -> None:
+        raise PlumbError("Bind for 0.0.0.0:8080 failed:\nport is already allocated", where="container web")
+
+    monkeypatch.setattr(experiments.cli, "predict_spec", no)
+    assert "port is already allocated" in refused(run("predict", compose))
+    assert "port is already allocated" in refused(run("verify", compose))
+
+
+def test_an_interrupt_ends_with_130_and_no_traceback(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiments.cli, "predict_spec", interrupted)
+    assert refused(run("predict", compose), code=130) == "hopcast: interrupted"
+
+
+def test_a_full_disk_is_one_line(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "/results")
+
+    monkeypatch.setattr(experiments.cli, "predict_spec", full)
+    assert "No space left" in refused(run("predict", compose), code=3)
+
+
+def cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    item = live.doctor.Item("privilege", "root", False, "runs as uid 1000", "a lab", "run it as root", True)
+    monkeypatch.setattr(live.doctor, "examine", lambda: live.doctor.Report((item,)))
+
+
+def test_verify_where_no_lab_can_run_ends_with_3_and_says_why(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cannot_run(monkeypatch)
+    line = refused(run("verify", compose), code=3)
+    assert "uid 1000" in line and "hopcast doctor" in line
+
+
+def test_doctor_ends_with_3_where_no_lab_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    cannot_run(monkeypatch)
+    result = run("doctor", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["can_run_lab"] is False
+    assert "No lab can run here" in run("doctor").stdout
+
+
+def test_predict_and_walk_print_pure_json(compose: str) -> None:
+    predicted = run("predict", compose, "--json")
+    assert predicted.exit_code == 0, predicted.stderr
+    data = json.loads(predicted.stdout)
+    assert {"questions", "plumbing", "warnings", "notes"} <= data.keys()
+    walked = run("walk", compose, "client", "web:80", "--json")
+    assert walked.exit_code == 0, walked.stderr
+    packets = json.loads(walked.stdout)["packets"]
+    assert any(hop["changed"].get("tcp.dport") == [8080, 80] for p in packets for hop in p["hops"])
+
+
+def test_the_same_file_gives_the_same_bytes(compose: str) -> None:
+    first, second = (
+        subprocess.run([sys.executable, "-c", "from experiments.cli import main; main()", "predict", compose, "--json"],
+                       capture_output=True, cwd=ROOT, check=True).stdout for _ in range(2))
+    assert first == second
+
+
+def test_a_walk_names_the_rule_that_rewrites(compose: str) -> None:
+    text = run("walk", compose, "client", "web:80").stdout
+    assert "--dport 8080 -j DNAT" in text
+    assert "tcp.dport 8080 -> 80" in text
+
+
+def test_a_failed_walk_names_what_decided(compose: str) -> None:
+    text = run("walk", compose, "client", "192.168.99.101:9").stdout
+    assert "refused" in text
+    assert "decided by  host: nobody listens on port 9" in text
+
+
+def test_demo_without_a_lab_predicts_and_says_what_was_not_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cannot_run(monkeypatch)
+    result = run("demo", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("0 of ") == 1 and "uid 1000" in result.stdout
+    written = {p.name for p in tmp_path.iterdir()}
+    assert written == {"data.json", "summary.md", "reachability.png", "reachability.svg", "path.png", "path.svg"}
+    data = json.loads((tmp_path / "data.json").read_text())
+    assert data["totals"]["all"]["checked"] == 0 and data["engine"] == ""
+    assert all(q["measured"] is None and q["path"]["agreed"] is None for q in data["questions"])
+    assert data["provenance"]["engine"].startswith("none")
+
+
+def test_an_unmeasured_demo_never_replaces_a_measured_reference(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cannot_run(monkeypatch)
+    (tmp_path / "data.json").write_text('{"engine": "20.10.24"}')
+    assert run("demo", "--out", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "data.json").read_text() == '{"engine": "20.10.24"}'
+    assert (tmp_path / "predicted-only" / "summary.md").exists()
+
+
+def test_a_lab_that_fails_under_the_demo_ends_with_3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import experiments.demo
+
+    def fails(*_: object, **__: object) -> None:
+        raise LabError("dockerd of host ended")
+
+    monkeypatch.setattr(live.doctor, "examine", lambda: live.doctor.Report(()))
+    monkeypatch.setattr(experiments.demo, "verify", fails)
+    result = run("demo", "--out", str(tmp_path))
+    assert result.exit_code == 3
+    assert "dockerd of host ended" in result.stderr
+    assert "0 of " in result.stdout
+
+
+def test_a_lab_that_is_not_there_is_one_line() -> None:
+    assert "no lab nosuch" in refused(run("lab", "down", "nosuch"), code=3)
+
+
+def test_lab_status_prints_pure_json() -> None:
+    result = run("lab", "status", "--json")
+    assert result.exit_code == 0
+    assert isinstance(json.loads(result.stdout)["labs"], list)
+
+
+def test_predicting_needs_neither_scapy_nor_docker_nor_matplotlib() -> None:
+    code = ("import sys, experiments.cli; "
+            "assert not {'scapy', 'docker', 'pyroute2', 'matplotlib'} & set(sys.modules), 'heavy import'")
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

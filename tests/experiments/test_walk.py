@@ -1,0 +1,69 @@
+"""A trace told hop by hop."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from experiments import render
+from experiments.walk import decided, flights, why
+from sim.packet import Ethernet, Icmp, IPv4, Packet, ip
+from sim.spec import Question
+from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
+
+RULE = "filter DOCKER-ISOLATION-STAGE-2: -o docker0 -j DROP"
+
+
+def ping(ttl: int = 64, dst: str = "172.18.0.2") -> Packet:
+    return Packet(eth=Ethernet("a", "b"), ip=IPv4(ip("172.17.0.3"), ip(dst), 1, ttl), l4=Icmp(8, 0, 1, 1), uid=7)
+
+
+def lost() -> Trace:
+    return Trace([
+        Step(Kind.SEND, "busybox1", "", ping()), Step(Kind.SEEN, "busybox1", "eth0", ping(), way="out"),
+        Step(Kind.VETH, "busybox1", "eth0", ping(), "to host:veth(busybox1@bridge)"),
+        Step(Kind.ROUTE, "host", "", ping(63), "172.18.0.0/16 dev br(x)"),
+        Step(Kind.DROP, "other", "eth0", ping(), "", reason=DropReason.NOT_FOR_US),
+        Step(Kind.DROP, "host", "", ping(63), RULE, reason=DropReason.RULE),
+    ])
+
+
+def test_the_rule_that_dropped_the_packet_decides() -> None:
+    step = decided(Answer(Outcome.TIMEOUT), lost())
+    assert step is not None and step.detail == RULE
+    assert why(Answer(Outcome.TIMEOUT), lost()) == f"host: dropped by a rule: {RULE}"
+
+
+def test_a_frame_for_somebody_else_decides_nothing() -> None:
+    trace = Trace([Step(Kind.DROP, "other", "eth0", ping(), reason=DropReason.NOT_FOR_US)])
+    assert decided(Answer(Outcome.TIMEOUT), trace) is None
+
+
+def test_what_was_reached_needs_no_reason() -> None:
+    assert why(Answer(Outcome.REACHED), lost()) == ""
+
+
+def test_a_name_that_nobody_knows_is_explained_by_the_name_server() -> None:
+    trace = Trace([Step(Kind.DNS, "busybox2", detail="busybox1: no such name")])
+    assert why(Answer(Outcome.NO_SUCH_NAME), trace) == "the name server in busybox2 says busybox1: no such name"
+
+
+def test_each_hop_says_which_headers_changed() -> None:
+    (flight,) = flights(lost())
+    assert [h.kind for h in flight.hops][:3] == ["socket-send", "veth", "route"]
+    assert flight.hops[2].changed == {"ip.ttl": (64, 63)}
+    assert flight.end.startswith("dropped in host")
+
+
+def test_taps_are_shown_when_everything_is_asked_for() -> None:
+    assert len(flights(lost(), everything=True)[0].hops) == len(flights(lost())[0].hops) + 1
+
+
+def test_a_walk_shows_the_rule_and_the_change() -> None:
+    console = Console(file=StringIO(), width=140)
+    question = Question(source="busybox1", target="web")
+    console.print(render.walk(question, Answer(Outcome.TIMEOUT, "172.18.0.2"), lost()))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert RULE in text and "DROPPED" in text
+    assert "ip.ttl 64 -> 63" in text
