@@ -10,9 +10,6 @@ ephemeral ports         32768-60999: the kernel draws them at random. They becom
                         which a trace first shows them. Ports that the topology or the dial names (`fixed`) keep
                         their numbers.
 IP ident                random or a counter; nothing in Docker's networks depends on it. (`Packet` has no such field.)
-TCP ack number          says how much had arrived when the segment was written: a matter of microseconds.
-pure TCP ACKs           no data, no SYN, FIN or RST: the kernel merges and delays them as time allows. The handshake's
-                        own (the opener's first one at a point) always exists, so it stays and is compared.
 reconfirming ARP        a unicast ARP request and its answer: the neighbour table checks an entry that went stale,
                         about five seconds after use and for no packet's sake (NUD_PROBE). Asking for an unknown
                         neighbour is a broadcast, and is compared.
@@ -45,9 +42,7 @@ EPHEMERAL = range(32768, 61000)
 
 DNS = 53
 IGMP = 2
-NOT_COMPARED = ("tcp.ack",)
 PORTS = ("tcp.sport", "tcp.dport", "udp.sport", "udp.dport")
-OPENS_OR_ENDS = TcpFlag.SYN | TcpFlag.FIN | TcpFlag.RST
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +141,6 @@ def events(
     named = {*fixed, *([dial.port, dial.source_port] if dial else [])}
     renamed: dict[int, str] = {}
     speakers = _Speakers(own)
-    acked: set[tuple[str, str, str]] = set()
     result = []
     for step in steps:
         packet = step.packet
@@ -155,11 +149,6 @@ def events(
         headers = _headers(packet, renamed, named)
         client = renamed.get(speech.client, speech.client) if isinstance(speech.client, int) else speech.client
         dialogue = f"{speech.protocol} {client}"
-        if _pure_ack(packet):
-            key = step.point, step.way, dialogue
-            if not speech.forward or key in acked:
-                continue
-            acked.add(key)
         result.append(Event(
             point=step.point, way=step.way, headers=tuple(headers.items()), dialogue=dialogue, forward=speech.forward,
             packet=(dialogue, speech.forward, *_identity(packet)), text=_text(packet, renamed),
@@ -179,8 +168,8 @@ def _identity(packet: Packet) -> tuple[Any, ...]:
     if packet.arp is not None:
         return ("arp", packet.arp.op)
     match packet.l4:
-        case Tcp(flags=flags, seq=seq):
-            return ("tcp", int(flags), seq, len(packet.payload))
+        case Tcp(flags=flags, seq=seq, ack=ack):
+            return ("tcp", int(flags), seq, ack, len(packet.payload))
         case Udp():
             return ("udp", len(packet.payload))
         case Icmp(type=kind, code=code, seq=seq):
@@ -192,8 +181,6 @@ def _headers(packet: Packet, renamed: dict[int, str], named: Collection[int]) ->
     """`Packet.fields()` without what is not compared, ephemeral ports by their names."""
     headers = {}
     for name, value in packet.fields().items():
-        if name.endswith(NOT_COMPARED):
-            continue
         if name.endswith(PORTS) and value in EPHEMERAL and value not in named:
             value = renamed.setdefault(value, f"eph{len(renamed) + 1}")
         headers[name] = value
@@ -207,12 +194,6 @@ def _text(packet: Packet, renamed: Mapping[int, str]) -> str:
     if isinstance(packet.l4, Udp) and text.endswith(f":{packet.l4.dport}"):
         text = text.removesuffix(str(packet.l4.dport)) + str(renamed.get(packet.l4.dport, packet.l4.dport))
     return text
-
-
-def _pure_ack(packet: Packet) -> bool:
-    l4 = _core(packet).l4
-    return isinstance(l4, Tcp) and bool(l4.flags & TcpFlag.ACK) and not l4.flags & OPENS_OR_ENDS and (
-        not _core(packet).payload)
 
 
 def _flags(packet: Packet) -> int:
