@@ -4,12 +4,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SEEDS  ?= 1 2 3 4 5 6 7 8 9 10
 STAMP  := $(VENV)/.installed
 
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test lint bench goldens clean
+.PHONY: help setup packages demo test lint bench fuzz goldens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ lint: setup ## ruff and mypy --strict
 
 bench: setup ## measure and predict host mode versus NAT: results/host-vs-nat/ (root, about nine minutes)
 	@$(BIN)/python -m experiments.host_vs_nat
+
+fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SEEDS="1 2 3" (root)
+	@$(BIN)/python -m tests.live.random_topology $(SEEDS)
 
 goldens: setup ## take tests/goldens/ from a real engine again (root)
 	@$(BIN)/python tests/goldens/regenerate.py

@@ -16,9 +16,9 @@ Two events with the very same time stamp have no order: a bridge's own tap shows
 came in by its port (`br_pass_frame_up` keeps it).
 
 The tap of a bridge has no order against where the frame goes next on the same wire: the kernel runs it after the frame
-has left by the other port (`br_pass_frame_up` follows `br_forward`), but most frames keep the stamp of their arrival for it,
-and a local TCP socket's segments have none to keep. It does come after the port that the frame came in by, and before
-whatever the host routes on from there (a TTL lower by one).
+has left by the other port (`br_pass_frame_up` follows `br_forward`), but most frames keep the stamp of their arrival
+for it, and a local TCP socket's segments have none to keep. It does come after the port that the frame came in by, and
+before whatever the host routes on from there (a TTL lower by one).
 """
 
 from __future__ import annotations

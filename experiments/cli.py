@@ -7,6 +7,7 @@ Whatever needs the live half or matplotlib is imported by the command that needs
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 from typer.core import TyperGroup
@@ -23,7 +25,9 @@ from typer.core import TyperGroup
 from experiments import render, results
 from experiments.lab_commands import lab_app
 from sim import compose, questions
-from sim.errors import HopcastError, LabError, SpecError
+from sim.errors import HopcastError, LabError, PlumbError, SpecError
+from sim.fabric.costs import CostModel
+from sim.predict import Prediction
 from sim.predict import predict as predict_spec
 from sim.spec import Spec
 
@@ -60,6 +64,8 @@ app = typer.Typer(
 app.add_typer(lab_app, name="lab")
 
 File = Annotated[Path, typer.Argument(help="a Compose file, or the folder that has one", show_default=False)]
+Costs = Annotated[Path | None, typer.Option(
+    "--costs", help="what each step costs, as make bench writes it: results/costs/….json", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 
 
@@ -79,8 +85,13 @@ def complain(text: str) -> None:
     print("hopcast:", " ".join(text.split()), file=sys.stderr)
 
 
+def terminal() -> Console:
+    """stdout, as wide as the terminal or as COLUMNS says; a pipe has room for a long rule."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160, highlight=False)
+
+
 def show(*parts: RenderableType) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = terminal()
     for part in parts:
         console.print(part)
 
@@ -100,12 +111,32 @@ def on_stderr() -> Iterator[OnProgress]:
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
-def load(file: Path, *, quiet: bool = False) -> Spec:
-    spec = compose.load(file)
-    if not quiet:
-        for note in spec.notes:
-            print(f"note: {note}", file=sys.stderr)
-    return spec
+def say_notes(spec: Spec) -> None:
+    """What was not read, or assumed. Said when nothing else is wrong: a mistake is one line, and this is not it."""
+    for note in spec.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def forecast_of(spec: Spec, **how: Any) -> Prediction:
+    """The prediction. What the engine would refuse, or can't be, is blamed on the file that asks for it."""
+    try:
+        return predict_spec(spec, **how)
+    except PlumbError as error:
+        raise PlumbError(error.refusal, where=f"{spec.file}: {error.where}".rstrip(": "), mend=error.mend) from None
+    except SpecError as error:
+        if error.where.startswith(spec.file):
+            raise
+        raise SpecError(error.problem, where=f"{spec.file}: {error.where}".rstrip(": "), mend=error.mend) from None
+
+
+def prices(costs: Path | None) -> CostModel:
+    """The calibrated prices in a file, or the nominal ones."""
+    return CostModel.load(costs) if costs else CostModel()
+
+
+def priced(costs: CostModel) -> str:
+    """How far times that rest on these prices can be trusted, in a word."""
+    return f"calibrated: {costs.source}" if costs.calibrated else costs.source
 
 
 @app.command()
@@ -122,21 +153,25 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
-def predict(file: File, json: Json = False) -> None:
+def predict(file: File, costs: Costs = None, json: Json = False) -> None:
     """Who reaches whom, by which way it fails, and why: no root, no engine, no network needed."""
-    from experiments.verify import question_as_dict
-    from experiments.walk import why
-
-    spec = load(file, quiet=json)
-    forecast = predict_spec(spec)
+    spec, model = compose.load(file), prices(costs)
+    forecast = forecast_of(spec, costs=model)
     if json:
+        from experiments.verify import question_as_dict
+        from experiments.walk import why
+
         asked = [question_as_dict(forecast, i) | {"because": why(forecast.answers[i], forecast.traces[i])}
                  for i in range(len(forecast.questions))]
         show_json({"file": spec.file, "name": spec.name, "notes": list(spec.notes), "warnings": forecast.warnings,
-                   "questions": asked, "plumbing": forecast.plumbing.as_dict()})
+                   "times": priced(model), "questions": asked, "plumbing": forecast.plumbing.as_dict()})
         return
-    matrix = render.matrix(forecast.questions, forecast.answers)
-    show(*([matrix] if matrix else []), render.predictions(forecast.questions, forecast.answers, forecast.traces),
+    say_notes(spec)
+    matrix, console = render.matrix(spec, forecast.questions, forecast.answers), terminal()
+    if matrix and Measurement.get(console, console.options.update(width=1000), matrix).maximum <= console.width:
+        show(matrix)
+    show(render.predictions(forecast.questions, forecast.answers, forecast.traces),
+         Text(f"times are {priced(model)}", "dim"),
          *(Text(f"engine: {warning}", "yellow") for warning in forecast.warnings))
 
 
@@ -155,25 +190,27 @@ def walk(
         "--published/--direct", help="dial the host's published port, or the container itself",
         show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="every step of every packet")] = False,
+    costs: Costs = None,
     json: Json = False,
 ) -> None:
     """Hop by hop, what happens to the packets of one question, which headers change, and what decides."""
     from experiments.walk import flights, why
 
-    spec = load(file, quiet=json)
+    spec, model = compose.load(file), prices(costs)
     if port and ":" in target:
         raise SpecError(f"two ports: {target!r} has one, --port {port} is another", mend="give it once")
     question = questions.ask(spec, source, f"{target}:{port}" if port else target, probe=probe.value if probe else "",
                              by=by.value if by else "", published=published)
-    forecast = predict_spec(spec, questions=[question])
+    forecast = forecast_of(spec, questions=[question], costs=model)
     answer, trace = forecast.answers[0], forecast.traces[0]
     if json:
         show_json({"text": str(question), "question": question.model_dump(mode="json"),
                    "dial": forecast.dials[0].model_dump(mode="json"), "predicted": answer.as_dict(),
-                   "because": why(answer, trace),
+                   "because": why(answer, trace), "times": priced(model),
                    "packets": [flight.as_dict() for flight in flights(trace, everything=everything)]})
         return
-    show(render.walk(question, answer, trace, everything=everything))
+    say_notes(spec)
+    show(render.walk(question, answer, trace, everything=everything, priced=priced(model)))
 
 
 @app.command()
@@ -183,18 +220,21 @@ def verify(
     json: Json = False,
 ) -> None:
     """Predict, deploy on real engines in a private lab, probe, capture, and compare packet by packet. Needs root."""
-    from experiments.publish import publish
     from experiments.verify import verify as verify_spec
     from live.doctor import examine
 
-    spec = load(file, quiet=json)
-    predict_spec(spec)  # what the engine would refuse is said before a lab is built
+    spec = compose.load(file)
+    forecast_of(spec)  # what the engine would refuse is said before a lab is built
     report = examine()
     if not report.can_run_lab:
         raise LabError(f"nothing can be measured here: {report.why_not}", mend="hopcast doctor tells all")
+    if not json:
+        say_notes(spec)
     with on_stderr() as progress:
         verification = verify_spec(spec, progress=progress)
     if out is not None:
+        from experiments.publish import publish
+
         publish(verification, out, f"{spec.name}: predicted and measured")
     if json:
         show_json(verification.as_dict())

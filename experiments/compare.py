@@ -3,6 +3,9 @@
 Each comparison is a `Check`: agreed, disagreed, or not made (and why). A check says what was predicted, what was
 seen, and where they part.
 
+Plumbing is compared line for line, save what the engine itself draws: the embedded DNS's ports, and the order of one
+container's published ports among themselves (`sim.plumbing.unordered`).
+
 The path: both traces become lists of events, a frame at a point each (`experiments/dialogue.py` lists what is left out
 and why). They agree when each predicted event was seen, as often as predicted, with every header equal, when nothing
 else was seen, and when the events came in the same causal order (`experiments/causality.py`).
@@ -20,7 +23,7 @@ from typing import Any, Literal
 
 from experiments.causality import beginnings, inversions
 from experiments.dialogue import EPHEMERAL, Event, events
-from sim.plumbing import Namespace, Plumbing
+from sim.plumbing import Namespace, Plumbing, unordered
 from sim.spec import Dial
 from sim.trace import Answer, Trace
 
@@ -88,7 +91,7 @@ def facets(namespace: Namespace) -> dict[str, list[str]]:
         "nameservers": list(namespace.nameservers),
     }
     for table in sorted(namespace.rules):
-        lines[f"iptables {table}"] = _with_dns_ports_renamed(namespace.rules[table])
+        lines[f"iptables {table}"] = unordered(_with_dns_ports_renamed(namespace.rules[table]))
     return lines
 
 

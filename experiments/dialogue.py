@@ -127,8 +127,8 @@ def events(
 ) -> list[Event]:
     """The comparable events of one question at `points`, in the trace's order.
 
-    `bridges`: those of the points that are bridges. `others` are source ports of other questions' dials; `fixed` are ports of the ephemeral range that mean something
-    here; `until` is the end of the window, in seconds.
+    `bridges`: those of the points that are bridges. `others` are source ports of other questions' dials; `fixed` are
+    ports of the ephemeral range that mean something here; `until` is the end of the window, in seconds.
     """
     wanted = set(points)
     steps = [s for s in trace if s.kind is Kind.SEEN and s.point in wanted and s.packet is not None

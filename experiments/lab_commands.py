@@ -71,7 +71,7 @@ def status(json: Json = False) -> None:
         return
     table = Table()
     for heading in ("lab", "state", "topology", "engines", "namespaces"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")  # an engine's URL is there to be copied
     for row in rows:
         table.add_row(row["run"], row["state"], row["name"], "\n".join(row["engines"].values()),
                       "\n".join(row["namespaces"].values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from rich.text import Text
 
 from experiments.compare import LEVELS, Check, Totals, describe
 from experiments.walk import Flight, Hop, flights, why
-from sim.spec import Question
+from sim.spec import Question, Spec
 from sim.trace import Answer, Outcome, Trace
+from sim.world import WIRE
 
 if TYPE_CHECKING:
     from experiments.verify import Verification
@@ -25,10 +27,8 @@ COLOURS = {
     Outcome.NO_SUCH_NAME: "blue", Outcome.NAME_UNANSWERED: "blue",
 }
 MARKS = {True: Text("agreed", "green"), False: Text("DISAGREED", "bold red"), None: Text("not measured", "yellow")}
-
-
-UNDERLAY = "wire"
-"""The switch between the machines: no part of the topology that was asked about."""
+LITERAL = re.compile(r"[\d.]+")
+"""A target that is an address."""
 
 
 def outcome(answer: Answer) -> Text:
@@ -57,42 +57,58 @@ def predictions(
     questions: Sequence[Question], answers: Sequence[Answer], traces: Sequence[Trace],
     checks: Sequence[tuple[Check, Check]] = (),
 ) -> RenderableType:
-    """One table a group. With `checks` (reachability and path of each question), their verdicts too."""
+    """One table a group. With `checks` (reachability and path of each question) their verdicts; else times, reasons."""
     tables: list[RenderableType] = []
     for group, indices in by_group(questions).items():
-        table = Table(title=group or None, title_justify="left", title_style="bold", expand=True, pad_edge=False)
+        table = Table(title=group or None, title_justify="left", title_style="bold", expand=True)
         table.add_column("from", no_wrap=True)
-        table.add_column("to", ratio=3)
-        table.add_column("predicted", ratio=4)
+        table.add_column("to", ratio=3, overflow="fold")
+        table.add_column("predicted", ratio=4, overflow="fold")
         if checks:
             table.add_column("measured", no_wrap=True)
             table.add_column("path", no_wrap=True)
         else:
             table.add_column("why, or what for", ratio=5)
         for index in indices:
-            row: list[RenderableType] = [questions[index].source, asked(questions[index]), outcome(answers[index])]
+            ended = outcome(answers[index])
+            row: list[RenderableType] = [questions[index].source, asked(questions[index]), ended]
             if checks:
                 row += [MARKS[check.agreed] for check in checks[index]]
             else:
+                ended.append(duration(answers[index].rtt))
                 row.append(Text(why(answers[index], traces[index]) or questions[index].comment, "dim"))
             table.add_row(*row)
         tables.append(table)
     return Group(*tables) if tables else Text("no questions to ask", "dim")
 
 
-def matrix(questions: Sequence[Question], answers: Sequence[Answer]) -> Table | None:
-    """Sources by targets, where the questions fill at least half of that grid; None where they don't."""
-    sources = list(dict.fromkeys(q.source for q in questions))
-    targets = list(dict.fromkeys(asked(q) for q in questions))
-    if not questions or len(questions) * 2 < len(sources) * len(targets) or len(targets) > 12:
+def duration(seconds: float | None) -> Text:
+    """`, in 23.4 µs` or `, in 1.203 ms`; nothing where there was no answer."""
+    if seconds is None:
+        return Text("")
+    number, unit = (f"{seconds * 1e6:.1f}", "µs") if seconds < 1e-3 else (f"{seconds * 1e3:.3f}", "ms")
+    return Text(f", in {number}\N{NO-BREAK SPACE}{unit}", "dim")
+
+
+def matrix(spec: Spec, questions: Sequence[Question], answers: Sequence[Answer]) -> Table | None:
+    """Who asks by who is asked, and every way in which that ends; None where less than half of that grid is asked."""
+    cells: dict[tuple[str, str], list[Outcome]] = {}
+    for question, answer in zip(questions, answers, strict=True):
+        if not LITERAL.fullmatch(question.target):
+            box = spec.container(question.target)
+            cells.setdefault((question.source, box.name if box else question.target), []).append(answer.outcome)
+    sources, targets = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True)) if cells else ([], [])
+    if not cells or len(cells) * 2 < len(sources) * len(targets):
         return None
-    cells = {(q.source, asked(q)): a for q, a in zip(questions, answers, strict=True)}
-    table = Table(title="who reaches whom (predicted)", title_justify="left", title_style="bold")
+    table = Table(title="who reaches whom", title_justify="left", title_style="bold")
     for heading in ("from", *targets):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=True)
     for source in sources:
-        row = [cells.get((source, target)) for target in targets]
-        table.add_row(source, *(Text(a.outcome.value, COLOURS[a.outcome]) if a else Text("·", "dim") for a in row))
+        row: list[Text] = []
+        for target in targets:
+            ends = dict.fromkeys(cells.get((source, target), []))
+            row.append(Text("\n").join(Text(end.value, COLOURS[end]) for end in ends) if ends else Text("·", "dim"))
+        table.add_row(source, *row)
     return table
 
 
@@ -137,16 +153,20 @@ def totals(of: Totals) -> Table:
 # walks
 
 
-def walk(question: Question, answer: Answer, trace: Trace, *, everything: bool = False) -> RenderableType:
+def walk(
+    question: Question, answer: Answer, trace: Trace, *, everything: bool = False, priced: str = ""
+) -> RenderableType:
     """Every packet of a question. Packets that go a way already shown take one line, unless `everything`."""
     parts: list[RenderableType] = [Text.assemble((str(question), "bold"), ": ", outcome(answer))]
     reason = why(answer, trace)
     if reason:
         parts.append(Text.assemble(("decided by  ", "dim"), (reason, "bold red")))
+    if priced:
+        parts.append(Text(f"times are {priced}", "dim"))
     shown: set[tuple[Any, ...]] = set()
     for flight in flights(trace, everything=everything):
         if not everything:
-            flight.hops = [h for h in flight.hops if h.where != UNDERLAY or h.drop]
+            flight.hops = [h for h in flight.hops if h.where != WIRE or h.drop]
         dropped = any(h.drop for h in flight.hops)
         places = [(h.where, h.what if h.drop else h.device) for h in flight.hops if h.device or h.drop]
         route = tuple(dict.fromkeys(places))
@@ -157,20 +177,27 @@ def walk(question: Question, answer: Answer, trace: Trace, *, everything: bool =
 
 
 def _flight(flight: Flight, *, brief: bool) -> list[RenderableType]:
-    number = f"{flight.number:>3}  " if flight.number else "     "
-    stamp = f"{flight.at * 1e3:9.3f} ms  "
     style = "cyan" if flight.arp else "bold cyan" if flight.number else "blue"
     if not flight.number:
-        return [Text.assemble((stamp, "dim"), number, (f"{h.where}: {h.what}", style)) for h in flight.hops]
-    head = Text.assemble((stamp, "dim"), number, (flight.text, style))
+        return [_line(flight, Text(f"{h.where}: {h.what}", style)) for h in flight.hops]
+    head = Text(flight.text, style)
     if brief:
-        return [head.append(f"  {flight.end}", "dim")]
+        return [_line(flight, head.append(f"  {flight.end}", "not bold default dim") if flight.end else head)]
     grid = Table.grid(padding=(0, 2))
     before = ""
     for hop in flight.hops:
         grid.add_row(Text(hop.where if hop.where != before else "", "bold"), Text(hop.device, "green"), _what(hop))
         before = hop.where
-    return [Text(), head, Padding(grid, (0, 0, 0, 17))]
+    return [Text(), _line(flight, head), Padding(grid, (0, 0, 0, 6))]
+
+
+def _line(flight: Flight, text: Text) -> RenderableType:
+    """When, which packet, and what about it; where the terminal is narrow the text wraps within its own column."""
+    line = Table.grid(padding=(0, 2))
+    line.add_column(justify="right", no_wrap=True, width=12)
+    line.add_column(justify="right", no_wrap=True, width=3)
+    line.add_row(Text(f"{flight.at * 1e3:.3f} ms", "dim"), str(flight.number or ""), text)
+    return line
 
 
 def _what(hop: Hop) -> Text:

@@ -7,9 +7,10 @@ the next one.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from sim.packet import dotted
 from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
 
 BYSTANDERS = frozenset({DropReason.NOT_FOR_US, DropReason.ICMP_IGNORED})
@@ -22,7 +23,7 @@ SELF_EXPLAINING = frozenset({
 
 WORDS = {
     Kind.SEND: "sent by a socket", Kind.ROUTE: "route", Kind.NEIGH: "neighbour", Kind.HOOK: "hook", Kind.RULE: "rule",
-    Kind.CONNTRACK_NEW: "conntrack: new entry", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT", Kind.VETH: "veth",
+    Kind.CONNTRACK_NEW: "conntrack", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT", Kind.VETH: "veth",
     Kind.BRIDGE: "bridge", Kind.BR_NETFILTER: "br_netfilter", Kind.LOOPBACK: "loopback", Kind.LINK: "wire",
     Kind.ICMP_ERROR: "ICMP error sent", Kind.DELIVER: "delivered", Kind.DROP: "DROPPED", Kind.PROXY: "docker-proxy",
     Kind.DNS: "name server", Kind.RECEIVE: "read by the process",
@@ -31,6 +32,8 @@ QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.HOOK, Kind.RECEIVE})
 """Not shown unless everything is asked for."""
 OF_A_PACKET = frozenset({Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW})
 """Steps without a packet of their own: they belong to the one that is under way in their namespace."""
+UNSET = "0.0.0.0"
+"""The source address until routing has chosen one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Flight:
         """In a word: where it got to."""
         drops = [h for h in self.hops if h.drop]
         if drops:
-            return f"dropped in {drops[-1].where}: {drops[-1].what}"
+            return f"dropped in {drops[-1].where}{drops[-1].what.removeprefix(WORDS[Kind.DROP])}"
         last = next((h for h in reversed(self.hops) if h.kind == Kind.DELIVER), None)
         return f"{last.where}: {last.what}" if last else ""
 
@@ -94,14 +97,26 @@ def flights(trace: Trace, *, everything: bool = False) -> list[Flight]:
             headers[uid] = now
         before, headers[uid] = headers[uid], now
         changed = {name: (before.get(name), value) for name, value in now.items() if before.get(name) != value}
-        found[uid].hops.append(_hop(step, changed))
+        if before.get("ip.src") == UNSET and "ip.src" in changed:
+            found[uid].text, changed["ip.src"] = str(step.packet), (None, now["ip.src"])
+        hop, hops = _hop(step, changed), found[uid].hops
+        if hop.drop and step.detail and not everything and hops and hops[-1].what.startswith(_ruled(step)):
+            hop = replace(hop, what=hop.what + hops.pop().what.removeprefix(_ruled(step)))
+        hops.append(hop)
     return result
+
+
+def _ruled(drop: Step) -> str:
+    """How the hop of the rule begins that dropped the packet: both say the same, so one of them is enough."""
+    return f"{WORDS[Kind.RULE]}: {drop.detail}"
 
 
 def _hop(step: Step, changed: dict[str, tuple[Any, Any]]) -> Hop:
     words = WORDS.get(step.kind, step.kind.value)
     said = _reason(step)
     what = f"{words}: {said}" if said else words
+    if step.kind is Kind.DROP and said.startswith("dropped "):
+        what = f"{words} {said.removeprefix('dropped ')}"
     if step.kind is Kind.RULE and step.count > 1:
         what += f"  ({step.count} rules tried)"
     return Hop(step.where, step.device, step.kind.value, what, changed, step.kind is Kind.DROP)
@@ -119,11 +134,25 @@ def why(answer: Answer, trace: Trace) -> str:
     if answer.outcome is Outcome.REACHED:
         return ""
     step = decided(answer, trace)
-    if step is None:
+    if step is not None:
+        return f"{step.point if step.device else step.where}: {_reason(step)}"
+    said = ""
+    if answer.outcome in (Outcome.NO_SUCH_NAME, Outcome.NAME_UNANSWERED):
         said = next((f"the name server in {s.where} says {s.detail}" for s in reversed(trace.steps)
                      if s.kind is Kind.DNS), "")
-        return "; ".join(filter(None, [answer.detail, said]))
-    return f"{step.point if step.device else step.where}: {_reason(step)}"
+    return "; ".join(filter(None, [answer.detail, said])) or _unanswered(trace)
+
+
+def _unanswered(trace: Trace) -> str:
+    """Who was still asked for by ARP when the time was over; empty when nobody was."""
+    asked: dict[int, str] = {}
+    for step in trace:
+        arp = step.packet.arp if step.packet else None
+        if arp is not None and arp.op == 1:
+            asked.setdefault(arp.target_ip, step.point)
+        elif arp is not None:
+            asked.pop(arp.sender_ip, None)
+    return next((f"{point}: {dotted(address)} does not answer ARP" for address, point in asked.items()), "")
 
 
 def _reason(step: Step) -> str:

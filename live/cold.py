@@ -1,8 +1,9 @@
 """Cold caches before each question: neighbours, bridges' learned addresses and conntrack, in every lab namespace.
 
 Whether ARP is asked, a frame flooded or a NAT mapping reused depends on what went before; predictions start from cold
-caches, so the engines' namespaces do too. Permanent entries and static rules stay. One thread with open netlink sockets
-stands in each namespace, so a flush costs about a millisecond each.
+caches, so the engines' namespaces do too, and no limit on ICMP errors remembers earlier ones.
+Permanent entries and static rules stay. One thread with open netlink sockets stands in each namespace, so a flush
+costs about a millisecond.
 Left out: what is not per namespace (route exceptions and TCP metrics age by themselves and move no packet here).
 """
 
@@ -17,7 +18,7 @@ from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 
 from live.deployment import Deployment
-from live.netns import Inside
+from live.netns import Inside, set_sysctl
 
 NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
 
@@ -64,6 +65,9 @@ class _Sockets:
     """Netlink sockets of one namespace, opened and used by its thread."""
 
     def __init__(self) -> None:
+        # Six ICMP errors to one peer, then one a second (icmp(7)): whether a question is refused must not depend on the
+        # questions before it.
+        set_sysctl("net.ipv4.icmp_ratelimit", "0")
         self.route: Any = IPRoute()
         self.conntrack: Any = NFCTSocket()
         self.bridges = [

@@ -57,7 +57,8 @@ def dial_address(dial: Dial, address: str) -> Answer:
         try:
             ask = {"ping": _ping, "tcp": _tcp, "udp": _udp}[dial.probe]
             served_by, seen_as = ask(sock, dial, address, end)
-            return Answer(Outcome.REACHED, address, served_by, seen_as, rtt=time.monotonic() - start)
+            paused = dial.pause if dial.probe == "tcp" else 0.0
+            return Answer(Outcome.REACHED, address, served_by, seen_as, rtt=time.monotonic() - start - paused)
         except OSError as error:
             return _failure(sock, error, address)
 
@@ -81,6 +82,11 @@ def _tcp(sock: socket.socket, dial: Dial, address: str, end: float) -> tuple[str
     _wait(sock, select.POLLOUT, end)
     if error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
         raise OSError(error, "connect")
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    if poll.poll(dial.pause * 1000):  # nobody speaks before the question: it is a reset, or the end
+        sock.recv(1)
+        raise ConnectionResetError(errno.ECONNRESET, "the connection was closed before the question was asked")
     sock.send(QUESTION)
     said = b""
     while b"\n" not in said:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from live.dialling import dial_address
+from live.serve import hurry
 from sim.errors import LabError
 from sim.spec import Dial
 from sim.trace import Answer, Outcome
@@ -97,6 +98,7 @@ def _listen(dial: Dial, pipe: int) -> Answer:
 def _child(dial: Dial, netns: str, resolver_pid: int | None, resolv_conf: str | None, hosts: str | None,
            pipe: int) -> NoReturn:
     """The forked child: never returns, never runs the parent's clean-ups."""
+    hurry()
     try:
         _say(pipe, _run(dial, netns, resolver_pid, resolv_conf, hosts, pipe))
     except BaseException as error:

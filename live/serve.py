@@ -7,6 +7,7 @@ nothing but the standard library, so that it starts in a few hundredths of a sec
 from __future__ import annotations
 
 import json
+import os
 import selectors
 import socket
 import sys
@@ -78,5 +79,13 @@ def serve(table: list[tuple[int, str, str]]) -> None:
                 key.fileobj.close()
 
 
+def hurry() -> None:
+    """Run before everything else on this machine, as far as the kernel lets us: a kernel that waits for this process
+    gives up after 40 ms (delayed acknowledgements), and a loaded machine would show in the packets."""
+    with suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
 if __name__ == "__main__":
+    hurry()
     serve(json.loads(sys.argv[1]))

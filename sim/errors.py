@@ -33,11 +33,14 @@ class SpecError(HopcastError):
 
 
 class PlumbError(HopcastError):
-    """The engine would refuse this: the text is close to what dockerd answers, `where` names the object."""
+    """The engine would refuse this: the text is close to what dockerd answers, `where` names the object.
 
-    def __init__(self, refusal: str, *, where: str = "") -> None:
-        self.refusal, self.where = refusal, where
-        super().__init__(f"{where}: {refusal}" if where else refusal)
+    `mend` is Hopcast's own word about it: what is in the way, and what to do.
+    """
+
+    def __init__(self, refusal: str, *, where: str = "", mend: str = "") -> None:
+        self.refusal, self.where, self.mend = refusal, where, mend
+        super().__init__("".join([f"{where}: " if where else "", refusal, f"; {mend}" if mend else ""]))
 
 
 class LabError(HopcastError):

@@ -168,8 +168,8 @@ class Packet:
 
     Exactly one of `arp` and `ip` is set. `payload` is application data; `inner` is the packet inside: the frame that a
     VXLAN header carries, or the datagram that an ICMP error quotes.
-    `csum` says what a capture would find in the transport checksum: "valid", or "partial" when the kernel left it to the
-    device (CHECKSUM_PARTIAL), as it does for its own TCP and UDP on veth, bridge and loopback.
+    `csum` says what a capture would find in the transport checksum: "valid", or "partial" when the kernel left it to
+    the device (CHECKSUM_PARTIAL), as it does for its own TCP and UDP on veth, bridge and loopback.
     """
 
     eth: Ethernet | None = None
@@ -188,6 +188,8 @@ class Packet:
     """br_netfilter's note (physical in-port, whether PRE_ROUTING has run)."""
     pkt_type: str = "host"
     """host | broadcast | otherhost | outgoing, as eth_type_trans sets it."""
+    departs: bool = False
+    """A TCP socket stamped it with its time of departure, which stays in the place of a time of arrival."""
     uid: int = 0
 
     def __post_init__(self) -> None:
@@ -198,6 +200,7 @@ class Packet:
         """A packet of its own (headers copied), same uid, same skb metadata."""
         clone = self.snapshot()
         clone.mark, clone.ct, clone.nf_bridge, clone.pkt_type = self.mark, self.ct, self.nf_bridge, self.pkt_type
+        clone.departs = self.departs
         return clone
 
     def snapshot(self) -> Packet:

@@ -1,10 +1,13 @@
 """What stands in each network namespace, as data: predicted from the model's kernel objects, observed with `ip` and
-`iptables-save` on the real ones. Both sides use canonical names (see `sim/spec.py`), so the two can be compared as they are.
+`iptables-save` on the real ones. Both sides use canonical names (see `sim/spec.py`), so the two can be compared as they
+are.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from typing import Any
 
 
@@ -35,7 +38,8 @@ class Route:
 class Namespace:
     """`rules`: table -> the lines of `iptables-save` between `*table` and COMMIT, without counters:
     `:INPUT ACCEPT` (chains in iptables-save's order) then `-A …` in order. A table that nobody touched is absent.
-    `listeners`: (protocol, address, port) of the engine's own listeners (docker-proxy), sorted; not the DNS's random ports.
+    `listeners`: (protocol, address, port) of the engine's own listeners (docker-proxy), sorted; not the DNS's random
+    ports.
     `nameservers`: the lines `nameserver X` of resolv.conf."""
 
     label: str
@@ -54,3 +58,27 @@ class Plumbing:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+PUBLISHED = re.compile(
+    r"-A (?P<chain>DOCKER|POSTROUTING) .*?(?:-s \S+ -d (?P<masq>\S+)/32 .*-j MASQUERADE"
+    r"|-d (?P<accept>\S+)/32 ! -i .*-j ACCEPT|-j DNAT --to-destination (?P<dnat>[\d.]+):\d+)$")
+
+
+def unordered(rules: list[str]) -> list[str]:
+    """iptables-save's lines with the rules of each container's published ports sorted among themselves.
+
+    They stand together, match different packets, and dockerd takes them from a Go map, in another order each time
+    (`binding_order` in sim/dockerd/portmap.py).
+    """
+    ordered: list[str] = []
+    for owner, group in groupby(rules, _owner):
+        lines = list(group)
+        ordered += sorted(lines) if owner else lines
+    return ordered
+
+
+def _owner(rule: str) -> tuple[str, str] | None:
+    """(chain, container's address) of a published port's rule."""
+    found = PUBLISHED.fullmatch(rule)
+    return (found["chain"], found["masq"] or found["accept"] or found["dnat"]) if found else None

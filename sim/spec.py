@@ -215,6 +215,9 @@ class Dial(Model):
     port: int = 0
     source_port: int = 20000
     timeout: float = 1.5
+    pause: float = 0.02
+    """Seconds between the handshake of a tcp question and its request: long enough for a docker-proxy that finds nobody
+    behind it to hang up, so that it is no race whether it does so before or after the request."""
     resolve_timeout: float = 3.0
     """Seconds after which a name that is still being resolved counts as unanswered; libc itself would go on for 10."""
 

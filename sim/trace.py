@@ -141,8 +141,8 @@ class Outcome(StrEnum):
 class Answer:
     """The end of one question. `detail` explains; it is not compared. The other fields are.
 
-    `address` is the IPv4 address that was dialled (after name resolution); `served_by` and `seen_as` come from the answering
-    responder: who it is, and the source address that it saw (after any NAT), without the port.
+    `address` is the IPv4 address that was dialled (after name resolution); `served_by` and `seen_as` come from the
+    answering responder: who it is, and the source address that it saw (after any NAT), without the port.
     """
 
     outcome: Outcome
@@ -150,7 +150,7 @@ class Answer:
     served_by: str = ""
     seen_as: str = ""
     rtt: float | None = field(default=None, compare=False)
-    """Seconds from the first packet out to the answer in; None where nothing came."""
+    """Seconds from the first packet out to the answer in, without the pause of a tcp dial; None where nothing came."""
     detail: str = field(default="", compare=False)
 
     def as_dict(self) -> dict[str, Any]:

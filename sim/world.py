@@ -1,11 +1,11 @@
 """The topology, plumbed: `build(spec)` gives the simulated machines, cables and engines, and asks them questions.
 
-This is where the halves meet: the engines of `sim/dockerd` plumb the kernel objects, the fabric runs the clock and the programs
-(responders, docker-proxies, name servers, the probe). Each question finds the caches cold (neighbours, FDB, conntrack), exactly
-as the live side flushes them before each of its own.
+This is where the halves meet: the engines of `sim/dockerd` plumb the kernel objects, the fabric runs the clock and the
+programs (responders, docker-proxies, name servers, the probe). Each question finds the caches cold (neighbours, FDB,
+conntrack), exactly as the live side flushes them before each of its own.
 
-The underlay is one switch. Beside hosts and clients a name server hangs on it (`Spec.nameserver`); it knows no name at all, and
-the hosts' resolv.conf points to it: the lab has the same one, so that "no such name" is somebody's answer.
+The underlay is one switch. Beside hosts and clients a name server hangs on it (`Spec.nameserver`); it knows no name at
+all, and the hosts' resolv.conf points to it: the lab has the same one, so that "no such name" is somebody's answer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from sim.dockerd.daemon import Daemon
 from sim.dockerd.process import Process as DaemonProcess
 from sim.dockerd.process import ProxyProcess, ResolverProcess
 from sim.dockerd.profile import profile_of
-from sim.errors import SpecError
 from sim.fabric import dns, proxy, responder
 from sim.fabric.costs import CostModel
 from sim.fabric.fabric import Fabric

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from sim import checks
 from sim.compose.document import Item
 from sim.compose.ports import read_listeners
+from sim.errors import SpecError
 from sim.questions import ask, parse_line
 from sim.spec import Client, Engine, Host, Question, Spec
 
@@ -85,7 +86,15 @@ def _cidr(fields: dict[str, Item], last: int) -> str:
     if "address" not in fields:
         return f"{UNDERLAY}.{last}/24"
     with fields["address"].blamed():
-        return checks.check_cidr(fields["address"].text())
+        text = fields["address"].text()
+        try:
+            return checks.check_cidr(text)
+        except SpecError:
+            if ":" in text:
+                raise
+            raise SpecError(
+                f"{text!r} is not an address with its prefix length", mend=f"write it like {UNDERLAY}.{last}/24"
+            ) from None
 
 
 def _engine(item: Item) -> Engine:

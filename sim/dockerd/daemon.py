@@ -162,7 +162,8 @@ class Daemon:
         try:
             network.gateway = pool.request(given.gateway)
         except PlumbError as error:
-            raise PlumbError(f"failed to allocate gateway ({given.gateway}): {error.refusal}") from None
+            raise PlumbError(
+                f"failed to allocate gateway ({given.gateway}): {error.refusal}", mend=error.mend) from None
         for index, address in enumerate(given.aux_addresses):
             if IPv4Address(address) not in pool.network:
                 raise PlumbError(
@@ -275,7 +276,7 @@ class Daemon:
             endpoint.network.driver.publish(endpoint, box)
         except PlumbError as error:
             raise PlumbError(f"driver failed programming external connectivity on endpoint {box.name} (…): "
-                             f"{error.refusal}") from None
+                             f"{error.refusal}", mend=error.mend) from None
 
 
 @contextmanager
@@ -284,4 +285,4 @@ def _named(where: str) -> Iterator[None]:
     try:
         yield
     except PlumbError as error:
-        raise PlumbError(error.refusal, where=error.where or where) from None
+        raise PlumbError(error.refusal, where=error.where or where, mend=error.mend) from None

@@ -39,7 +39,7 @@ class Pool:
             if address not in self.network:
                 raise PlumbError("Requested address is out of range")
             if int(address) in self.taken:
-                raise PlumbError("Address already in use")
+                raise PlumbError("Address already in use", mend=f"{address} is taken; give another")
         else:
             address = self._lowest()
         self.taken.add(int(address))
@@ -81,7 +81,9 @@ class Ipam:
             network = parse_cidr(subnet)
             if not ip_range and self._overlaps(network):
                 # a request with a range skips this check; the bridge driver then finds the conflict
-                raise PlumbError("Pool overlaps with other one on this address space")
+                twin = next((pool.network for pool in self.pools if pool.network.overlaps(network)), None)
+                raise PlumbError("Pool overlaps with other one on this address space",
+                                 mend=f"{network} meets {twin}, give another subnet" if twin else "")
             pool = Pool(network, parse_cidr(ip_range) if ip_range else None)
         self.pools.append(pool)
         return pool

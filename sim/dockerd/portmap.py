@@ -6,10 +6,8 @@ go-connections. Left out: IPv6 (a second proxy on [::]), SCTP, port ranges.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from itertools import groupby
 
 from sim import spec
 from sim.dockerd.firewall.api import Firewall, PortMapping
@@ -37,7 +35,8 @@ class PortAllocator:
         given = self.given.setdefault(book, set())
         if port:
             if port in given:
-                raise PlumbError(f"Bind for {host_ip}:{port} failed: port is already allocated")
+                raise PlumbError(f"Bind for {host_ip}:{port} failed: port is already allocated",
+                                 mend="another container publishes it: give one of the two another host port")
         else:
             port = self._draw(book, given)
         given.add(port)
@@ -101,10 +100,12 @@ class PortMapper:
         who = "Error starting userland proxy: " if self.use_proxy else ""
         socket = f"listen {protocol}4 {host_ip}:{host_port}: bind"
         if host_ip != ANYWHERE and not self.netns.is_local(ip(host_ip)):
-            raise PlumbError(f"{who}{socket}: cannot assign requested address")
+            raise PlumbError(f"{who}{socket}: cannot assign requested address",
+                             mend="a port can be published at the host's own addresses only")
         for other, address, port in self.listening:
             if (other, port) == (protocol, host_port) and (address == host_ip or ANYWHERE in (address, host_ip)):
-                raise PlumbError(f"{who}{socket}: address already in use")
+                raise PlumbError(f"{who}{socket}: address already in use",
+                                 mend=f"{address}:{port} is listened on already: give another host port")
         self.listening.append((protocol, host_ip, host_port))
 
     def _start(self, mapping: PortMapping) -> None:
@@ -122,8 +123,8 @@ def binding_order(
     """The order in which dockerd maps a container's ports (`nat.SortPortMap`).
 
     Its comparison contradicts itself where a larger host port leads to a smaller container port, and it starts from a
-    Go map, which has no order: such ports come in another order each time, and `unordered` takes that out of a
-    comparison. Elsewhere larger ports come first. This is Go's insertion sort, which it uses for up to twelve ports.
+    Go map, which has no order: such ports come in another order each time, and `sim.plumbing.unordered` takes that out
+    of a comparison. Elsewhere larger ports come first. This is Go's insertion sort, used for up to twelve ports.
     """
     keys = dict.fromkeys([(p.container_port, p.protocol) for p in ports] + [(e.port, e.protocol) for e in exposed])
     entries: list[tuple[int, int, str, spec.PublishedPort | None]] = []
@@ -140,26 +141,3 @@ def binding_order(
 
 def _less(a: tuple[int, int, str, object], b: tuple[int, int, str, object]) -> bool:
     return a[0] > b[0] or a[1] > b[1] or (a[1] == b[1] and a[2] == "tcp")
-
-
-PUBLISHED = re.compile(
-    r"-A (?P<chain>DOCKER|POSTROUTING) .*?(?:-s \S+ -d (?P<masq>\S+)/32 .*-j MASQUERADE"
-    r"|-d (?P<accept>\S+)/32 ! -i .*-j ACCEPT|-j DNAT --to-destination (?P<dnat>[\d.]+):\d+)$")
-
-
-def unordered(rules: list[str]) -> list[str]:
-    """iptables-save's lines with the rules of each container's published ports sorted among themselves.
-
-    They stand together, match different packets, and dockerd writes them in an order that is drawn (`binding_order`).
-    """
-    ordered: list[str] = []
-    for owner, group in groupby(rules, _owner):
-        lines = list(group)
-        ordered += sorted(lines) if owner else lines
-    return ordered
-
-
-def _owner(rule: str) -> tuple[str, str] | None:
-    """(chain, container's address) of a published port's rule."""
-    found = PUBLISHED.fullmatch(rule)
-    return (found["chain"], found["masq"] or found["accept"] or found["dnat"]) if found else None

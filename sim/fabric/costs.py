@@ -6,6 +6,7 @@ A step costs `count` times the price of its kind, plus a price per byte of the p
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,8 @@ NOMINAL: dict[Kind, float] = {
     Kind.LINK: 0.3e-6, Kind.MACVLAN: 0.1e-6, Kind.ENCAP: 0.4e-6, Kind.DECAP: 0.4e-6, Kind.FRAGMENT: 0.3e-6,
     Kind.ICMP_ERROR: 0.5e-6, Kind.PROXY: 5.0e-6, Kind.DNS: 20.0e-6, Kind.DELIVER: 0.3e-6, Kind.DROP: 0.0,
 }
-"""Seconds. Orders of magnitude for a machine of today, not measured: they order events, and are called nominal wherever a time
-that rests on them is shown."""
+"""Seconds. Orders of magnitude for a machine of today, not measured: they order events, and are called nominal wherever
+a time that rests on them is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,13 @@ class CostModel:
     @classmethod
     def load(cls, path: Path) -> CostModel:
         """Read `results/costs/<machine>.json`; SpecError when it isn't one."""
+        mend = "`make bench` writes results/costs/MACHINE.json"
         try:
-            data = json.loads(path.read_text())
-            prices = {Kind(name): float(price) for name, price in data["prices"].items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SpecError(f"not a cost model: {error}", where=str(path), mend="write it with `hopcast calibrate`") from None
+            prices = {Kind(name): float(price) for name, price in json.loads(path.read_text())["prices"].items()}
+        except OSError as error:
+            raise SpecError(f"can't be read: {error.strerror}", where=str(path), mend=mend) from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise SpecError("not a cost model", where=str(path), mend=mend) from None
+        if any(not 0 <= price < math.inf for price in prices.values()):
+            raise SpecError("a price is less than nothing, or no number", where=str(path), mend=mend)
         return cls(prices, True, path.stem)

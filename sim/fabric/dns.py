@@ -1,8 +1,8 @@
 """Names: libc's stub resolver, and name servers that answer it, over simulated UDP with real DNS messages (RFC 1035).
 
-The stub does what glibc's getaddrinfo does for AF_INET: the hosts file, then each nameserver of resolv.conf with a limit of five
-seconds, twice over. A server gets its answers from a function: the engine's embedded DNS, or the one on the underlay that
-knows no name.
+The stub does what glibc's getaddrinfo does for AF_INET: the hosts file, then each nameserver of resolv.conf with a
+limit of five seconds, twice over. A server gets its answers from a function: the engine's embedded DNS, or the one on
+the underlay that knows no name.
 Left out: TCP, IPv6 records, EDNS, caching.
 """
 
@@ -73,7 +73,7 @@ def parse(message: bytes) -> tuple[int, list[int]]:
 
 
 def name_server(fabric: Fabric, netns: Netns, address: int, port: int, lookup: Callable[[str], Reply]) -> Process:
-    """Answer queries on (address, port) for ever; what `lookup` can't tell is asked upstream from this same namespace."""
+    """Answer queries on (address, port) for ever; what `lookup` can't tell is asked upstream, from this namespace."""
     sock = UdpSocket(netns, address, port)
     netns.sockets.bind(sock)
     while True:

@@ -1,14 +1,17 @@
 """The one file that schedules events. Devices and sockets yield steps and effects; here they get a clock and a price.
 
-A walk is drained at once: each Step is stamped with the moment at which the costs before it have passed, timers and wake-ups are
-put on SimPy's clock at that moment. Handoffs wait until the walk is over, as a veth's frames wait in the CPU's backlog until the
-softirq that sent them has run to completion (`netif_rx`, net/core/dev.c): a bridge floods to all ports before anybody answers.
-So one packet's way through one namespace is one event.
+A walk is drained at once: each Step is stamped with the moment at which the costs before it have passed, timers and
+wake-ups are put on SimPy's clock at that moment. Handoffs join the CPU's backlog, as a veth's frames do (`netif_rx`,
+net/core/dev.c): the softirq serves them one after the other, each to completion, in the order in which they were
+queued. So a bridge floods to all its ports before anybody answers, and one packet's way through one namespace is one
+event. One CPU's backlog serves the whole topology; programs run beside it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import simpy
@@ -30,45 +33,69 @@ class Fabric:
         self.env = simpy.Environment()
         self.costs = costs or CostModel()
         self.steps: list[Step] = []
+        self._backlog: deque[tuple[float, Handoff]] = deque()
+        self._softirq_pending = False
 
     @property
     def now(self) -> float:
         """Seconds since the question began."""
         return float(self.env.now)
 
-    def walk(self, effects: Effects) -> float:
-        """Drain an iterator of steps and effects; the seconds that its steps took together."""
+    def walk(self, effects: Effects, arrived: float | None = None) -> float:
+        """Drain an iterator of steps and effects; the seconds that its steps took together.
+
+        `arrived`: when the frame of this walk was put on the backlog. Its taps "in" show that time: the kernel stamps a
+        frame before it queues it (`netdev_tstamp_prequeue`), and a bridge's own tap keeps the stamp. A frame that
+        carries its departure time instead (`Packet.departs`) is stamped as the taps see it.
+        """
         start, spent = self.now, 0.0
         record, price = self.steps.append, self.costs.price
-        backlog: list[Handoff] = []
+        queue: list[tuple[float, Handoff]] = []
         for item in effects:
             if isinstance(item, Step):
-                item.at = start + spent
+                item.at = start + spent if arrived is None or item.way != "in" else arrived
                 item.cost = price(item)
                 spent += item.cost
                 record(item)
             elif isinstance(item, Handoff):
-                backlog.append(item)
+                queue.append((start + spent, item))
             elif isinstance(item, Timer):
-                self._after(spent + item.delay, item.action)
+                self._at(spent + item.delay, partial(self._expire, item))
             else:
                 self._wake(spent, item)
-        for handoff in backlog:
-            self._after(spent, handoff.device.receive, handoff.packet, handoff.port)
+        for queued, handoff in queue:
+            self._backlog.append((queued, handoff))
+        if self._backlog and not self._softirq_pending:
+            self._softirq_pending = True
+            self._at(spent, self._softirq)
         return spent
 
-    def _after(self, delay: float, action: Callable[..., Effects], *arguments: Any) -> None:
-        def run(_event: simpy.Event) -> None:
-            self.walk(action(*arguments, self.now))
+    def _expire(self, timer: Timer) -> None:
+        self.walk(timer.action(self.now))
 
-        self.env.timeout(delay).callbacks.append(run)
+    def _softirq(self) -> None:
+        """Take the oldest frame off the backlog, to completion; the next one is served when this one is paid for."""
+        queued, handoff = self._backlog[0]
+        if queued > self.now:  # a program's system call that is still on its way there
+            self._at(queued - self.now, self._softirq)
+            return
+        self._backlog.popleft()
+        arrived = None if handoff.packet.departs else queued
+        spent = self.walk(handoff.device.receive(handoff.packet, handoff.port, self.now), arrived)
+        if self._backlog:
+            self._at(spent, self._softirq)
+        else:
+            self._softirq_pending = False
+
+    def _at(self, delay: float, action: Callable[[], None]) -> None:
+        self.env.timeout(delay).callbacks.append(lambda _event: action())
 
     def _wake(self, delay: float, wake: Wake) -> None:
-        def run(_event: simpy.Event) -> None:
+        def run() -> None:
             if not wake.waiter.triggered:
                 wake.waiter.succeed(wake.value)
 
-        self.env.timeout(delay).callbacks.append(run)
+        self._at(delay, run)
 
     # for processes
 

@@ -36,6 +36,11 @@ def _left(fabric: Fabric, deadline: float) -> float:
     return max(0.0, deadline - fabric.now)
 
 
+def _no_route(netns: Netns, address: int) -> Answer:
+    """connect(2) failed with ENETUNREACH: there is no packet that a step could tell of."""
+    return Answer(Outcome.NET_UNREACHABLE, dotted(address), detail=f"{netns.label}: no route to {dotted(address)}")
+
+
 def _ping(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
     sock = PingSocket(netns, dial.source_port)
     start = fabric.now
@@ -54,17 +59,25 @@ def _tcp(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
     yield fabric.call(sock.connect(address, dial.port, start))
     while sock.state is State.SYN_SENT and not sock.error and _left(fabric, deadline):
         yield fabric.ready(sock, _left(fabric, deadline))
+    if sock.remote is None:
+        return _no_route(netns, address)
     if sock.state is not State.ESTABLISHED:
         failed = sock.error or Outcome.TIMEOUT
         yield fabric.call(sock.close(fabric.now))
         return Answer(failed, dotted(address))
-    yield fabric.call(sock.send(REQUEST, fabric.now))
+    connected = fabric.now - start
+    yield fabric.ready(sock, dial.pause)
+    if sock.error or sock.eof:
+        yield fabric.call(sock.close(fabric.now))
+        return Answer(Outcome.RESET, dotted(address))
+    asked = fabric.now
+    yield fabric.call(sock.send(REQUEST, asked))
     while not sock.inbox and not sock.error and not sock.eof and _left(fabric, deadline):
         yield fabric.ready(sock, _left(fabric, deadline))
     text = b"".join(sock.inbox).decode()
     sock.inbox.clear()
     yield fabric.note(Kind.RECEIVE, netns.label)
-    rtt = fabric.now - start
+    rtt = connected + fabric.now - asked
     yield fabric.call(sock.close(fabric.now))
     if not text:
         hung_up = Outcome.RESET if sock.error or sock.eof else Outcome.TIMEOUT
@@ -77,7 +90,7 @@ def _udp(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
     sock = UdpSocket(netns, 0, dial.source_port, recverr=True)
     start = fabric.now
     if not sock.connect(address, dial.port):
-        return Answer(Outcome.NET_UNREACHABLE, dotted(address))
+        return _no_route(netns, address)
     yield fabric.call(sock.send(REQUEST, start))
     if not sock.inbox and not sock.error:
         yield fabric.ready(sock, _left(fabric, start + dial.timeout))

@@ -1,5 +1,6 @@
 """docker-proxy: a process in the host's namespace that listens on the published port and copies to the container
-(libnetwork's cmd/proxy, one process a port). It serves whom the DNAT rules leave out: 127.0.0.1, and the container's own bridge.
+(libnetwork's cmd/proxy, one process a port). It serves whom the DNAT rules leave out: 127.0.0.1, and the container's
+own bridge.
 """
 
 from __future__ import annotations

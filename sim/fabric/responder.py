@@ -1,4 +1,4 @@
-"""The server that listens in containers, hosts and clients: the same dialogue as `live/responder.py` has on real sockets.
+"""The server that listens in containers, hosts and clients: the dialogue that `live/responder.py` has on real sockets.
 
 TCP: reads the request, answers with its name and the address that it sees, waits for the end of the stream, closes.
 UDP: answers any datagram so.
@@ -16,6 +16,8 @@ from sim.packet import dotted
 from sim.trace import Kind
 
 REQUEST = b"hopcast?\n"
+THINKING = 50e-6
+"""Seconds between a request and its answer: a program's own time, long beside the kernel's to carry a packet on."""
 
 
 def answer(label: str, peer: int) -> bytes:
@@ -44,6 +46,7 @@ def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
             yield fabric.ready(connection)
     else:
         yield fabric.note(Kind.RECEIVE, connection.netns.label)
+        yield fabric.env.timeout(THINKING)
         yield fabric.call(connection.send(answer(label, connection.remote[0]), fabric.now))
     while not connection.eof and not connection.error:
         yield fabric.ready(connection)
@@ -51,7 +54,7 @@ def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
 
 
 def tcp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
-    """Return what comes on each connection, acknowledging by the answer, as a ping-pong server on a warm connection does."""
+    """Return what comes on each connection; the answer acknowledges, as a ping-pong server's does when it is warm."""
     listener = TcpSocket(netns, 0, port)
     listener.listen()
     while True:
@@ -73,15 +76,17 @@ def _echo(fabric: Fabric, connection: TcpSocket) -> Process:
 
 def udp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
     """Return every datagram."""
-    yield from _udp(fabric, netns, port, lambda payload, _peer: payload)
+    yield from _udp(fabric, netns, port, lambda payload, _peer: payload, 0.0)
 
 
 def udp_responder(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
     """Answer every datagram to `port` for ever."""
-    yield from _udp(fabric, netns, port, lambda _payload, peer: answer(label, peer))
+    yield from _udp(fabric, netns, port, lambda _payload, peer: answer(label, peer), THINKING)
 
 
-def _udp(fabric: Fabric, netns: Netns, port: int, reply: Callable[[bytes, int], bytes]) -> Process:
+def _udp(
+    fabric: Fabric, netns: Netns, port: int, reply: Callable[[bytes, int], bytes], thinking: float
+) -> Process:
     sock = UdpSocket(netns, 0, port)
     netns.sockets.bind(sock)
     while True:
@@ -89,4 +94,5 @@ def _udp(fabric: Fabric, netns: Netns, port: int, reply: Callable[[bytes, int], 
             yield fabric.ready(sock)
         payload, peer, peer_port, _ = sock.inbox.popleft()
         yield fabric.note(Kind.RECEIVE, netns.label)
+        yield fabric.env.timeout(thinking)
         yield fabric.call(sock.send(reply(payload, peer), fabric.now, (peer, peer_port)))

@@ -1,4 +1,4 @@
-"""br_netfilter: IPv4 frames that cross a bridge pass iptables as if they had been routed (net/bridge/br_netfilter_hooks.c).
+"""br_netfilter: IPv4 frames that cross a bridge pass iptables as if they were routed (net/bridge/br_netfilter_hooks.c).
 
 Docker's own rules rely on it: `icc=false` and the isolation of containers on one bridge are rules of the FORWARD chain.
 A frame that goes up to the host after PRE_ROUTING ran here does not run it again (`ip_sabotage_in`).

@@ -1,8 +1,9 @@
 """What every network interface has in common: its name, its namespace, and the two taps where a packet socket listens.
 
 `xmit` is `dev_queue_xmit` (net/core/dev.c): the tap sees the frame as "out", then the driver takes it.
-`receive` is `netif_receive_skb`: the tap sees it as "in", then a bridge (if the interface is enslaved) or the IP stack takes
-it. Every frame passes a tap, whether or not somebody listens there: what sniffers would have seen is part of the prediction.
+`receive` is `netif_receive_skb`: the tap sees it as "in", then a bridge (if the interface is enslaved) or the IP stack
+takes it. Every frame passes a tap, whether or not somebody listens there: what sniffers would have seen is part of the
+prediction.
 """
 
 from __future__ import annotations

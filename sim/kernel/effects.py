@@ -1,7 +1,8 @@
 """What a device may yield: a `Step` (what happened, from `sim.trace`), or one of the effects below.
 
-A device is `receive(packet, port, now) -> Iterator[Step | Effect]`. It knows neither clock nor price. The fabric drains the
-iterator, prices and stamps each Step, and puts the effects on the SimPy clock at the moment at which they were yielded.
+A device is `receive(packet, port, now) -> Iterator[Step | Effect]`. It knows neither clock nor price. The fabric drains
+the iterator, prices and stamps each Step, and puts the effects on the SimPy clock at the moment at which they were
+yielded.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Handoff:
 
 @dataclass(slots=True)
 class Timer:
-    """Run `action(now)` in `delay` seconds: ARP and TCP retransmission, time-outs. The action may find nothing left to do."""
+    """Run `action(now)` in `delay` seconds: ARP and TCP retransmission, time-outs. It may find nothing left to do."""
 
     delay: float
     action: Callable[[float], Effects]

@@ -34,7 +34,7 @@ CONTROL_TOS = 0xC0
 
 
 def error_about(packet: Packet, kind: int, code: int, *, mtu: int = 0) -> Packet | None:
-    """The error message about `packet`, or None where none may be sent: about an error, a broadcast, a later fragment."""
+    """The error message about `packet`; None where none may be sent: about an error, a broadcast, a later fragment."""
     header = packet.ip
     if header is None or header.offset or packet.pkt_type == "broadcast":
         return None

@@ -1,4 +1,4 @@
-"""IPv4: input, forwarding, output, and the errors that they send (net/ipv4/ip_input.c, ip_forward.c, ip_output.c, icmp.c).
+"""IPv4: input, forwarding, output, and the errors that they send (net/ipv4/ip_input.c, ip_forward.c, ip_output.c).
 
 Routing decides once per packet, and again after a DNAT in OUTPUT; netfilter's five hooks are where the kernel has them.
 Left out: options, multicast, fragmentation on output (a packet larger than the MTU ends in FRAG_NEEDED or a drop).

@@ -1,6 +1,7 @@
 """`lo`: what is sent is received at once, in the same namespace (drivers/net/loopback.c).
 
-Nothing is scrubbed: the packet comes back with the conntrack entry that it had on its way out, and is not looked up again.
+Nothing is scrubbed: the packet comes back with the conntrack entry that it had on its way out, and is not looked up
+again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ARP and the neighbour table (net/ipv4/arp.c, net/core/neighbour.c).
 
-An unknown next hop is asked for three times, a second apart (`mcast_solicit`, `retrans_time_ms`); meanwhile packets wait.
+An unknown next hop is asked for three times, a second apart (`mcast_solicit`, `retrans_time_ms`); packets wait.
 When nobody answers, the waiting packets end with ICMP host-unreachable to their sender, which may be this very host.
 Whoever is asked notes the asker, so the answer's way back needs no ARP of its own.
 Left out: the STALE -> DELAY -> PROBE cycle (a unicast re-check five seconds after use), gratuitous ARP, proxy_arp.
@@ -59,7 +59,8 @@ class NeighbourTable:
         return entry is not None and (entry.reachable or entry.permanent)
 
     def resolve(self, device: NetDevice, next_hop: int, packet: Packet, go_on: Continue, now: float) -> Effects:
-        """Find the next hop's MAC address and go on with the packet: now, or when the answer comes (`neigh_resolve_output`)."""
+        """Find the next hop's MAC address and go on with the packet, now or when the answer comes
+        (`neigh_resolve_output`)."""
         entry = self.entries.get((device.name, next_hop))
         if entry is not None and entry.mac:
             yield device.step(Kind.NEIGH, packet, f"{dotted(next_hop)} is at {entry.mac}")
@@ -89,8 +90,9 @@ class NeighbourTable:
                 yield from self._solicit(device, target, entry, source, later)
                 return
             del self.entries[device.name, target]
+            silent = f"{dotted(target)} does not answer ARP on {device.name}"
             for packet, _ in entry.waiting:
-                yield device.drop(DropReason.NO_NEIGHBOUR, packet, f"{dotted(target)} does not answer ARP on {device.name}")
+                yield device.drop(DropReason.NO_NEIGHBOUR, packet, silent)
                 yield from self.netns.ip.unreachable_neighbour(packet, later)
 
         yield Timer(RETRANS_TIME, again)

@@ -1,7 +1,7 @@
 """A network namespace: its devices, addresses, routes, rules, sockets, and the resolver files of whoever lives in it.
 
-Everything that one machine or one container calls "my network" hangs on this object; dockerd plumbs it with the same verbs
-as with `ip` and `iptables`.
+Everything that one machine or one container calls "my network" hangs on this object; dockerd plumbs it with the same
+verbs as with `ip` and `iptables`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Netns:
         return device.addresses[0][0] if device and device.addresses else None
 
     def source_for(self, target: int, device_name: str) -> int:
-        """The source address that the kernel prefers towards `target` out of a device (`inet_select_addr`); 0 when none."""
+        """The source address that the kernel prefers towards `target` out of a device (`inet_select_addr`); or 0."""
         device = self.devices.get(device_name)
         if device is None:
             return 0

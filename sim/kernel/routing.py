@@ -1,6 +1,7 @@
 """The routing table: the longest prefix wins, among equals the lowest metric, then the oldest (net/ipv4/fib_trie.c).
 
-One main table per namespace; addresses of the namespace itself are the local table's (`Netns.is_local`), looked up first.
+One main table per namespace; addresses of the namespace itself are the local table's (`Netns.is_local`), which comes
+first.
 Left out: policy rules, multipath, TOS routing.
 """
 
@@ -13,7 +14,7 @@ from sim.packet import dotted
 
 @dataclass(frozen=True, slots=True)
 class RouteEntry:
-    """`network`/`mask` as ints; `via` 0 when the destination is on the link; `src` the preferred source, 0 when unset."""
+    """`network`/`mask` as ints; `via` 0 when the destination is on the link; `src` the preferred source, or 0."""
 
     network: int
     mask: int

@@ -1,7 +1,7 @@
 """Sockets: who gets a packet that was for this namespace, and what a process sees of it (net/ipv4/inet_hashtables.c).
 
-Lookup order is the kernel's: a connected socket by its four-tuple, then a listener bound to the address, then one bound to
-any address. Nobody there: TCP answers with a reset, UDP with ICMP port-unreachable.
+Lookup order is the kernel's: a connected socket by its four-tuple, then a listener bound to the address, then one bound
+to any address. Nobody there: TCP answers with a reset, UDP with ICMP port-unreachable.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TCP: the real handshake, data, orderly close, resets and retransmission (net/ipv4/tcp_input.c, tcp_output.c; RFC 9293).
+"""TCP: the real handshake, data, orderly close, resets, retransmission (net/ipv4/tcp_input.c, tcp_output.c; RFC 9293).
 
 Sequence numbers are relative: each side's SYN is 0. What a state does with a segment is `receive`; who may go where is
 `CLOSING`, a table.
@@ -155,7 +155,7 @@ class TcpSocket(Socket):
         packet = Packet(
             ip=IPv4(self.address, self.remote[0], Proto.TCP, 64, df=True),
             l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
-            payload=payload, csum="partial",
+            payload=payload, csum="partial", departs=True,
         )
         yield Step(Kind.SEND, self.netns.label, "", packet.snapshot(), self.state.value)
         yield from self.netns.ip.output(packet, now)

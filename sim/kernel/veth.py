@@ -37,12 +37,14 @@ class Veth(NetDevice):
 
 
 class Link(Veth):
-    """A host's uplink, one end of a cable: a veth with a propagation delay (seconds) and a rate (bit/s; 0: no limit)."""
+    """A host's uplink, one end of a cable: a veth with a propagation delay (seconds) and a rate (bit/s; 0: none)."""
 
     kind = "link"
     step_kind = Kind.LINK
 
-    def __init__(self, name: str, netns: Netns, mac: str, mtu: int = 1500, *, delay: float = 0, rate: float = 0) -> None:
+    def __init__(
+        self, name: str, netns: Netns, mac: str, mtu: int = 1500, *, delay: float = 0, rate: float = 0
+    ) -> None:
         super().__init__(name, netns, mac, mtu)
         self.delay, self.rate = delay, rate
 
@@ -74,9 +76,11 @@ def veth_pair(
 
 
 def cable(
-    a: Netns, name_a: str, mac_a: str, b: Netns, name_b: str, mac_b: str, *, mtu: int = 1500, delay: float = 0, rate: float = 0
+    a: Netns, name_a: str, mac_a: str, b: Netns, name_b: str, mac_b: str,
+    *, mtu: int = 1500, delay: float = 0, rate: float = 0,
 ) -> tuple[Link, Link]:
     """A cable between two machines: like a veth pair, with a delay (seconds, each way) and a rate (bit/s)."""
-    one, other = Link(name_a, a, mac_a, mtu, delay=delay, rate=rate), Link(name_b, b, mac_b, mtu, delay=delay, rate=rate)
+    one = Link(name_a, a, mac_a, mtu, delay=delay, rate=rate)
+    other = Link(name_b, b, mac_b, mtu, delay=delay, rate=rate)
     _join(one, other)
     return one, other

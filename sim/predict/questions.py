@@ -35,8 +35,8 @@ def predict(
 ) -> Prediction:
     """Plumb `spec` and ask its questions (or these). `observed`: sniffers are on every bridge, as in a verification.
 
-    `progress(done, total)` is called after each. PlumbError where an engine would refuse, SpecError for a question that can't
-    be dialled.
+    `progress(done, total)` is called after each. PlumbError where an engine would refuse, SpecError for a question that
+    can't be dialled.
     """
     world = build(spec)
     world.sniff(observed)

@@ -1,6 +1,7 @@
-"""What one request and its answer cost on a connection that is open and warm: the steps of a round trip, counted and timed.
+"""What one request and its answer cost on a connection that is open and warm: a round trip's steps, counted and timed.
 
-These counts are the regressors of `experiments/calibrate.py` and, priced with a calibrated cost model, the prediction of latency.
+These counts are the regressors of `experiments/calibrate.py` and, priced with a calibrated cost model, the prediction
+of latency.
 The first exchanges fill the caches (ARP, FDB, conntrack) as the warm-up of a measurement does; the last one is counted.
 """
 

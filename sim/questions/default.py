@@ -38,8 +38,10 @@ def _pairs(boxes: list[Container]) -> Iterator[tuple[Container, Container]]:
             yield box, boxes[(index + step) % count]
 
 
-def _dns_name(box: Container) -> str:
-    return box.service if box.mode == "networks" and box.service else box.name
+def _dns_name(spec: Spec, box: Container) -> str:
+    """The service's name, unless several containers have it: the engine answers with one of them, drawn at random."""
+    alone = sum(other.service == box.service for other in spec.containers) == 1
+    return box.service if box.mode == "networks" and box.service and alone else box.name
 
 
 def _pings(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
@@ -49,7 +51,7 @@ def _pings(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
         if target.mode != "none":
             yield Question(source=source.name, target=target.name, group=PING)
         if source.mode not in ("host", "none") and target.mode in ("bridge", "networks"):
-            yield Question(source=source.name, target=_dns_name(target), by="name", group=PING)
+            yield Question(source=source.name, target=_dns_name(spec, target), by="name", group=PING)
 
 
 def _listening(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
@@ -63,15 +65,17 @@ def _listening(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
         for port in target.listens[:MAX_PORTS]:
             if near is not None:
                 by_name = near.mode == target.mode == "networks"
-                yield _ask(near.name, target, port, by_name=by_name, group=LISTENING)
+                yield _ask(spec, near.name, target, port, by_name=by_name, group=LISTENING)
             if far is not None:
-                yield _ask(far.name, target, port, group=LISTENING)
+                yield _ask(spec, far.name, target, port, group=LISTENING)
 
 
-def _ask(source: str, target: Container, port: Listener, *, by_name: bool = False, group: str) -> Question:
+def _ask(
+    spec: Spec, source: str, target: Container, port: Listener, *, by_name: bool = False, group: str
+) -> Question:
     return Question(
         source=source,
-        target=_dns_name(target) if by_name else target.name,
+        target=_dns_name(spec, target) if by_name else target.name,
         probe=port.protocol,
         port=port.port,
         by="name" if by_name else "ip",
@@ -121,5 +125,5 @@ def _outside(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
             published = {(p.container_port, p.protocol) for p in box.ports}
             for port in box.listens[:MAX_PORTS] if box.mode != "none" else ():
                 if box.mode == "host" or (port.port, port.protocol) not in published:
-                    yield _ask(client.name, box, port, group=OUTSIDE)
+                    yield _ask(spec, client.name, box, port, group=OUTSIDE)
             yield Question(source=box.name, target=client.name, group=OUTSIDE)

@@ -94,6 +94,54 @@ def test_what_the_engine_would_refuse_is_one_line(compose: str, monkeypatch: pyt
     assert "port is already allocated" in refused(run("verify", compose))
 
 
+@pytest.mark.parametrize(("text", "said"), [
+    ("services: {a: {image: x, networks: [n]}}\nnetworks: {n: {ipam: {config: [{subnet: 172.17.0.0/16}]}}}",
+     ["network n: Pool overlaps", "172.17.0.0/16 meets 172.17.0.0/16", "another subnet"]),
+    ("services: {a: {image: nginx, ports: ['80:80']}, b: {image: nginx, ports: ['80:80']}}",
+     ["Bind for 0.0.0.0:80 failed: port is already allocated", "another host port"]),
+    ("services: {a: {image: nginx}}\nx-hopcast: {hosts: {host: {engine: {version: '27.0'}}}}", ["'27.0'", "20.10"]),
+])
+def test_what_the_engine_refuses_names_the_file_and_the_mend_and_no_notes(
+    text: str, said: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "compose.yaml"
+    path.write_text(text)
+    line = refused(run("predict", str(path)))
+    assert line.startswith(f"hopcast: {path}: ")
+    assert all(words in line for words in said)
+
+
+def test_times_are_called_nominal_unless_the_prices_are_calibrated(compose: str, tmp_path: Path) -> None:
+    assert "times are nominal" in run("walk", compose, "client", "web:80").stdout
+    assert "times are nominal" in run("predict", compose).stdout
+    costs = tmp_path / "here.json"
+    costs.write_text('{"prices": {"veth": 0.001}}')
+    assert "times are calibrated: here" in run("walk", compose, "client", "web:80", "--costs", str(costs)).stdout
+    slow = json.loads(run("predict", compose, "--costs", str(costs), "--json").stdout)
+    assert slow["times"] == "calibrated: here"
+    assert all(q["predicted"]["rtt"] > 0.001 for q in slow["questions"] if q["predicted"]["served_by"])
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"prices": []}', '{"prices": {"veth": -1}}', '{"prices": {"velo": 1}}'])
+def test_a_file_of_costs_that_is_none_is_one_line(text: str, compose: str, tmp_path: Path) -> None:
+    costs = tmp_path / "costs.json"
+    costs.write_text(text)
+    assert "make bench" in refused(run("predict", compose, "--costs", str(costs)))
+    assert "No such file" in refused(run("walk", compose, "client", "web:80", "--costs", f"{costs}.no"))
+
+
+def test_a_missing_route_is_named(compose: str) -> None:
+    text = run("walk", compose, "client", "db:5432").stdout
+    assert "network unreachable" in text
+    assert "decided by  client: no route to 172.18.0." in text
+
+
+def test_a_narrow_terminal_gets_narrow_lines(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for text in (run("walk", compose, "client", "web:80").stdout, run("predict", compose).stdout):
+        assert max(map(len, text.splitlines())) <= 80
+
+
 def test_an_interrupt_ends_with_130_and_no_traceback(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

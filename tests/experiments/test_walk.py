@@ -8,9 +8,11 @@ from rich.console import Console
 
 from experiments import render
 from experiments.walk import decided, flights, why
-from sim.packet import Ethernet, Icmp, IPv4, Packet, ip
+from sim import compose
+from sim.packet import Arp, Ethernet, Icmp, IPv4, Packet, ip
 from sim.spec import Question
 from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
+from sim.world import WIRE
 
 RULE = "filter DOCKER-ISOLATION-STAGE-2: -o docker0 -j DROP"
 
@@ -67,3 +69,53 @@ def test_a_walk_shows_the_rule_and_the_change() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert RULE in text and "DROPPED" in text
     assert "ip.ttl 64 -> 63" in text
+
+
+def test_the_rule_that_drops_is_told_once_with_how_many_were_tried() -> None:
+    steps = list(lost())
+    trace = Trace([*steps[:-1], Step(Kind.RULE, "host", detail=RULE, count=10), steps[-1]])
+    hops = flights(trace)[0].hops
+    assert hops[-1].what == f"DROPPED by a rule: {RULE}  (10 rules tried)"
+    assert not [hop for hop in hops if hop.kind == Kind.RULE]
+    assert [hop for hop in flights(trace, everything=True)[0].hops if hop.kind == Kind.RULE]
+
+
+def test_a_packet_is_told_with_the_source_address_that_routing_chose() -> None:
+    asked = Packet(ip=IPv4(0, ip("172.18.0.2"), 1, 64), l4=Icmp(8, 0, 1, 1), uid=9)
+    sent = Packet(ip=IPv4(ip("172.17.0.3"), ip("172.18.0.2"), 1, 64), l4=Icmp(8, 0, 1, 1), uid=9)
+    (flight,) = flights(Trace([Step(Kind.SEND, "app", "", asked), Step(Kind.ROUTE, "app", "", sent, "default")]))
+    assert flight.text == str(sent)
+    assert flight.hops[1].changed == {"ip.src": (None, "172.17.0.3")}
+
+
+def test_a_question_that_ends_while_arp_still_asks_says_who_is_silent() -> None:
+    def arp(op: int, sender: str, target: str) -> Packet:
+        return Packet(eth=Ethernet("a", "b"), arp=Arp(op, "a", ip(sender), "b", ip(target)))
+
+    asked, answered = arp(1, "10.0.0.1", "10.0.0.9"), arp(2, "10.0.0.9", "10.0.0.1")
+    steps = [Step(Kind.SEEN, "app", "eth0", asked, way="out")]
+    assert why(Answer(Outcome.TIMEOUT), Trace(steps)) == "app:eth0: 10.0.0.9 does not answer ARP"
+    assert why(Answer(Outcome.TIMEOUT), Trace([*steps, Step(Kind.SEEN, "app", "eth0", answered, way="in")])) == ""
+
+
+def test_the_wire_between_the_machines_is_no_hop() -> None:
+    trace = Trace([Step(Kind.LINK, "client", "eth0", ping(), "to @wire:client"),
+                   Step(Kind.BRIDGE, WIRE, "switch", ping(), "somebody is at host"),
+                   Step(Kind.ROUTE, "host", "", ping(), "somewhere")])
+    console = Console(file=StringIO(), width=140)
+    console.print(render.walk(Question(source="client", target="web"), Answer(Outcome.REACHED), trace))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "somewhere" in text and "somebody is at host" not in text
+
+
+def test_a_matrix_names_every_way_in_which_one_asks_another() -> None:
+    spec = compose.loads("services: {a: {image: x}, b: {image: x}}", environment={})
+    direct = Question(source="hopcast-a-1", target="hopcast-b-1")
+    asked = [direct, Question(source="hopcast-a-1", target="b", by="name")]
+    table = render.matrix(spec, asked, [Answer(Outcome.REACHED), Answer(Outcome.NO_SUCH_NAME)])
+    assert table is not None
+    console = Console(file=StringIO(), width=140)
+    console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert [column.header for column in table.columns] == ["from", "hopcast-b-1"]
+    assert "reached" in text and "no such name" in text

@@ -192,7 +192,10 @@ BAD: list[tuple[str, list[str]]] = [
         WEB + "x-hopcast: {hosts: {h1: {adress: 1}}}",
         ["x-hopcast.hosts.h1.adress: unknown key", "did you mean 'address'?"],
     ),
-    (WEB + "x-hopcast: {hosts: {h1: {address: 1.2.3.4}}}", ["not a subnet in CIDR notation"]),
+    (
+        WEB + "x-hopcast: {hosts: {h1: {address: 1.2.3.4}}}",
+        ["hosts.h1.address: '1.2.3.4' is not an address with its prefix length; write it like 192.168.99.101/24"],
+    ),
     (WEB + "x-hopcast: {hosts: {h1: {engine: {icc: 7}}}}", ["engine.icc: '7' is neither true nor false"]),
     (WEB + "x-hopcast: {hosts: {h1: {engine: {version: new}}}}", ["engine.version: 'new'"]),
     (WEB + "x-hopcast: {hosts: {h1: {engine: {mtu: 5}}}}", ["engine.mtu: 5 is out of range; use at least 68"]),

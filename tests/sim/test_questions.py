@@ -126,3 +126,9 @@ def test_a_large_file_asks_in_proportion_to_its_services() -> None:
 def test_replicas_are_asked_once_for_all() -> None:
     spec = loads("services: {web: {image: nginx, scale: 20}, db: {image: postgres}}", environment={})
     assert {q.source for q in spec.questions} <= {"hopcast-web-1", "hopcast-db-1", "client", "host"}
+
+
+def test_replicas_are_asked_by_the_containers_name_for_the_services_means_any_of_them() -> None:
+    spec = loads("services: {web: {image: nginx, scale: 2, expose: [80]}, db: {image: postgres}}", environment={})
+    by_name = {q.target for q in spec.questions if q.by == "name"}
+    assert by_name == {"hopcast-web-1", "db"}

@@ -5,7 +5,10 @@ from sim.trace import DropReason, Kind, Step, Trace
 
 
 def test_projection_keeps_only_what_sniffers_at_those_points_can_see():
-    steps = [Step(Kind.SEEN, "web", "eth0", way="out"), Step(Kind.ROUTE, "web"), Step(Kind.SEEN, "host", "docker0", way="in")]
+    steps = [
+        Step(Kind.SEEN, "web", "eth0", way="out"), Step(Kind.ROUTE, "web"),
+        Step(Kind.SEEN, "host", "docker0", way="in"),
+    ]
     assert [s.point for s in Trace(steps).observed(["host:docker0"])] == ["host:docker0"]
 
 

@@ -56,7 +56,8 @@ def test_published_port_on_127_0_0_1_goes_through_docker_proxy():
 
 def test_host_mode_discards_published_ports_with_dockers_warning():
     outcomes, prediction = answers(
-        topology("t").container("web", mode="host", ports=["8081:80"], listens=[80]), "client -> host:80", "client -> host:8081")
+        topology("t").container("web", mode="host", ports=["8081:80"], listens=[80]),
+        "client -> host:80", "client -> host:8081")
     assert outcomes == ["REACHED", "REFUSED"]
     assert any("Published ports are discarded when using host network mode" in w for w in prediction.warnings)
 
@@ -85,7 +86,8 @@ def test_same_spec_gives_byte_identical_json():
     def text():
         _, prediction = answers(user_bridge(), "peer -> web ping by name", "client -> web:80 published")
         first = min(s.packet.uid for t in prediction.traces for s in t if s.packet)
-        rows = [[{**s.as_dict(), "packet": s.packet.uid - first if s.packet else 0} for s in t] for t in prediction.traces]
+        rows = [[s.as_dict() | {"packet": s.packet.uid - first if s.packet else 0} for s in t]
+                for t in prediction.traces]
         return json.dumps([rows, prediction.plumbing.as_dict()])
 
     assert text() == text()

@@ -12,9 +12,9 @@ import pytest
 
 from sim import spec
 from sim.dockerd.daemon import Daemon
-from sim.dockerd.portmap import unordered
 from sim.dockerd.resolution import hosts_text
 from sim.kernel.netns import Netns
+from sim.plumbing import unordered
 from tests.sim.dockerd.engines import GOLDENS, topology
 
 TOPOLOGIES = sorted(path for path in GOLDENS.glob("*.yaml") if path.stem != "refusals")

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import spec
-from sim.dockerd.portmap import binding_order, unordered
+from sim.dockerd.portmap import binding_order
 from sim.dockerd.process import BoundPort, ProxyProcess
 from sim.errors import PlumbError
+from sim.plumbing import unordered
 from tests.sim.dockerd.engines import engine, network, on, port
 
 

@@ -6,7 +6,7 @@ from sim.fabric.fabric import Fabric
 from sim.kernel.datagram import PingSocket
 from sim.packet import ip
 from sim.trace import Kind, Step
-from tests.sim.kernel.machines import pair
+from tests.sim.kernel.machines import pair, switched
 
 
 def test_every_step_kind_has_a_nominal_price():
@@ -21,12 +21,12 @@ def test_steps_of_a_walk_are_stamped_one_after_the_other():
 
 def test_packet_takes_the_time_of_the_steps_it_went_through():
     a, _ = pair()
-    fabric = Fabric(CostModel({Kind.VETH: 1.0}))
+    fabric = Fabric(CostModel({Kind.VETH: 0.1}))
     sock = PingSocket(a, 1)
     fabric.walk(sock.send(ip("10.0.0.2"), 1, b"", 0.0))
     fabric.env.run(until=10)
     answered = [s.at for s in fabric.trace() if s.kind is Kind.DELIVER and s.where == "a"]
-    assert answered == [4.0], "ARP there and back, echo there and back: four veth crossings"
+    assert answered == [pytest.approx(0.4)], "ARP there and back, echo there and back: four veth crossings"
 
 
 def test_free_steps_happen_in_no_time_and_in_order():
@@ -54,3 +54,26 @@ def test_file_that_is_no_cost_model_is_refused_in_one_line(tmp_path):
     path.write_text('{"prices": {"teleport": 1}}')
     with pytest.raises(SpecError, match=r"machine\.json: not a cost model"):
         CostModel.load(path)
+
+
+def test_bridge_floods_to_every_port_before_anybody_answers():
+    _, _, (c1, *_) = switched(6)
+    fabric = Fabric(CostModel({Kind.VETH: 1e-6, Kind.BRIDGE: 1e-9}))
+    fabric.walk(PingSocket(c1, 1).send(ip("10.0.0.2"), 1, b"", 0.0))
+    fabric.env.run(until=0.5)
+    arp = [s for s in fabric.trace() if s.kind is Kind.SEEN and s.where == "host" and s.packet.arp and s.way == "out"]
+    assert [s.packet.arp.op for s in arp] == [1, 1, 1, 1, 1, 2]
+
+
+def test_no_frame_arrives_before_it_was_sent():
+    from sim import topology
+    from sim.predict import predict
+
+    spec = topology("t").container("a1", mode="bridge", listens=[80]).container("b1", mode="bridge").ask(
+        "b1 -> a1:80 by ip direct").ask("host -> a1:80 by ip direct").spec()
+    for trace in predict(spec).traces:
+        out = {(s.packet.uid, s.where): s.at for s in trace if s.kind is Kind.SEEN and s.way == "out"}
+        for step in trace:
+            if step.kind is Kind.SEEN and step.way == "in" and step.where == "host":
+                sender = "a1" if "a1" in step.device else "b1"
+                assert out.get((step.packet.uid, sender), 0.0) <= step.at

@@ -44,6 +44,12 @@ def test_address_that_nobody_has_is_host_unreachable_after_three_seconds(protoco
     assert answer.outcome is Outcome.HOST_UNREACHABLE
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_connect_without_a_route_says_whose_route_is_missing(protocol):
+    answer, _ = run(protocol, "172.18.0.2")
+    assert (answer.outcome, answer.detail) == (Outcome.NET_UNREACHABLE, "a: no route to 172.18.0.2")
+
+
 def test_dialogue_on_the_wire_is_request_answer_and_orderly_close():
     _, fabric = run("tcp")
     data = [(s.packet.l4.sport == 80, len(s.packet.payload)) for s in fabric.trace()

@@ -9,7 +9,7 @@ def ping(box, address, ident=7):
 
 
 def test_first_frame_to_an_unknown_address_is_flooded_to_every_other_port():
-    host, bridge, (c1, c2, _) = switched()
+    _host, _bridge, (c1, c2, _) = switched()
     c1.neighbours.add("eth0", ip("10.0.0.2"), c2.device("eth0").mac)
     c2.neighbours.add("eth0", ip("10.0.0.1"), c1.device("eth0").mac)
     first = seen(settle(ping(c1, "10.0.0.2")), "ICMP echo-request")
@@ -18,7 +18,7 @@ def test_first_frame_to_an_unknown_address_is_flooded_to_every_other_port():
 
 
 def test_second_frame_goes_only_where_the_bridge_learned_the_address():
-    host, bridge, (c1, *_) = switched()
+    _host, _bridge, (c1, *_) = switched()
     settle(ping(c1, "10.0.0.2"))
     again = seen(settle(ping(c1, "10.0.0.2")), "ICMP")
     assert "host:v2 out" in again
@@ -41,14 +41,14 @@ def test_arp_broadcast_reaches_every_port_and_the_host():
 
 
 def test_frame_for_the_bridge_address_goes_up_and_not_out():
-    host, bridge, (c1, *_) = switched()
+    _host, _bridge, (c1, *_) = switched()
     settle(ping(c1, "10.0.0.254"))
     way = seen(settle(ping(c1, "10.0.0.254")), "ICMP echo-request")
     assert way == ["c1:eth0 out", "host:v1 in", "host:br0 in"]
 
 
 def test_sniffer_on_the_bridge_sees_frames_that_cross_it_only_when_promiscuous():
-    host, bridge, (c1, *_) = switched()
+    _host, bridge, (c1, *_) = switched()
     settle(ping(c1, "10.0.0.2"))
     assert "host:br0 in" not in seen(settle(ping(c1, "10.0.0.2")), "ICMP")
     bridge.promiscuous = True

@@ -62,7 +62,7 @@ def test_loopback_address_from_outside_is_martian():
 
 
 def test_own_source_address_coming_in_is_martian():
-    a, b = pair()
+    a, _b = pair()
     from sim.packet import Ethernet
 
     spoofed = Packet(eth=Ethernet("02:00:00:00:00:01", "02:00:00:00:00:02"),
@@ -96,7 +96,7 @@ def test_reject_answers_with_the_named_icmp_error():
 
 
 def test_dnat_in_output_routes_the_packet_again():
-    left, router, right = routed()
+    left, _router, _right = routed()
     left.iptables("-t nat -A OUTPUT -d 192.0.2.1 -p icmp -j DNAT --to-destination 10.2.0.2")
     sock, steps = ping(left, "192.0.2.1")
     assert list(sock.inbox) == [ip("192.0.2.1")], "the answer comes back with the address that was dialled"
@@ -104,7 +104,7 @@ def test_dnat_in_output_routes_the_packet_again():
 
 
 def test_masquerade_gives_the_router_address_and_takes_it_back():
-    left, router, right = routed()
+    left, router, _right = routed()
     router.iptables("-t nat -A POSTROUTING -s 10.1.0.0/24 -j MASQUERADE")
     sock, steps = ping(left, "10.2.0.2")
     assert packets(steps, "right:eth0")[-1] == "ICMP echo-reply 10.2.0.2 > 10.2.0.1"
@@ -113,7 +113,7 @@ def test_masquerade_gives_the_router_address_and_takes_it_back():
 
 
 def test_icmp_error_through_nat_quotes_what_the_sender_sent():
-    left, router, right = routed()
+    left, router, _right = routed()
     router.iptables("-t nat -A POSTROUTING -s 10.1.0.0/24 -j MASQUERADE")
     sock = UdpSocket(left, 0, 5000)
     sock.connect(ip("10.2.0.2"), 81)

@@ -40,7 +40,7 @@ def test_listener_on_127_0_0_1_is_not_reached_from_outside():
 
 
 def test_listener_on_the_exact_address_comes_before_the_one_on_any():
-    a, b = pair()
+    _a, b = pair()
     listener(b, "10.0.0.2", 80)
     with pytest.raises(PlumbError):
         listener(b, "", 80)
