@@ -48,6 +48,7 @@ fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SE
 
 goldens: setup ## take tests/goldens/ from a real engine again (root)
 	@$(BIN)/python tests/goldens/regenerate.py
+	@$(BIN)/python -m tests.goldens.traces
 
 clean: ## remove what set-up and tests made here (not results/, not Debian packages)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

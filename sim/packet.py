@@ -11,6 +11,7 @@ Header layouts follow RFC 791/792/768/9293/826/7348.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
 from typing import Any
@@ -159,6 +160,11 @@ class Vxlan:
 
 
 Transport = Icmp | Udp | Tcp
+HEADERS: dict[str, tuple[str, type[Any]]] = {
+    "eth": ("eth", Ethernet), "arp": ("arp", Arp), "ip": ("ip", IPv4), "icmp": ("l4", Icmp), "udp": ("l4", Udp),
+    "tcp": ("l4", Tcp), "vxlan": ("vxlan", Vxlan),
+}
+"""Label in `Packet.fields()` -> (slot of the packet, header class)."""
 _ids = itertools.count(1)
 
 
@@ -237,8 +243,27 @@ class Packet:
             flat["l4.csum"] = self.csum
             flat["payload.length"] = len(self.payload)
         if self.inner is not None:
-            flat |= {f"inner.{key}": value for key, value in self.inner.fields().items() if key != "inner.l4.csum"}
+            flat |= {f"inner.{key}": value for key, value in self.inner.fields().items()}
         return flat
+
+    @classmethod
+    def from_fields(cls, flat: Mapping[str, Any]) -> Packet:
+        """The packet whose `fields()` these are. Only the length of the payload is known: it is filled with zeros."""
+        inner = {key.removeprefix("inner."): value for key, value in flat.items() if key.startswith("inner.")}
+        packet = cls(payload=bytes(flat.get("payload.length", 0)), csum=flat.get("l4.csum", "valid"),
+                     inner=cls.from_fields(inner) if inner else None)
+        for label, (slot, header) in HEADERS.items():
+            prefix = f"{label}."
+            values = {key.removeprefix(prefix): value for key, value in flat.items() if key.startswith(prefix)}
+            if not values:
+                continue
+            for name, value in values.items():
+                if name in ("src", "dst", "sender_ip", "target_ip") and slot in ("ip", "arp"):
+                    values[name] = ip(value)
+                elif name == "flags":
+                    values[name] = sum(TcpFlag[flag] for flag in value.split("|") if flag != "none")
+            setattr(packet, slot, header(**values))
+        return packet
 
     def __str__(self) -> str:
         if self.arp:

@@ -183,3 +183,14 @@ class Trace:
 
     def as_dict(self) -> dict[str, Any]:
         return {"lost": self.lost, "steps": [s.as_dict() for s in self.steps]}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Trace:
+        """What `as_dict` made: the same steps, with the packets' payloads filled with zeros."""
+        return cls([
+            Step(Kind(row["kind"]), row["where"], row.get("device", ""),
+                 Packet.from_fields(row["headers"]) if "headers" in row else None,
+                 row.get("detail", ""), row.get("count", 1), row.get("way", ""),
+                 DropReason(row["reason"]) if "reason" in row else None, row["at"])
+            for row in data["steps"]
+        ], data["lost"])

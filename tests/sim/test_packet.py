@@ -41,3 +41,15 @@ def test_fields_of_an_icmp_error_show_the_datagram_that_it_quotes():
     quoted = Packet(ip=IPv4(ip("10.0.0.1"), ip("10.0.0.2"), Proto.UDP), l4=Udp(5, 6))
     fields = Packet(ip=IPv4(1, 2, Proto.ICMP), l4=Icmp(3, 3), inner=quoted).fields()
     assert fields["inner.ip.src"] == "10.0.0.1" and fields["inner.udp.dport"] == 6
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 255), st.booleans(), st.integers(0, 65535), st.integers(0, 31),
+    st.binary(max_size=40), st.sampled_from(["valid", "partial"]),
+)
+def test_packet_is_known_again_from_its_fields(address, ttl, df, port, flags, payload, csum):
+    tcp = Packet(eth=Ethernet("a", "b"), ip=IPv4(address, 1, Proto.TCP, ttl, df), l4=Tcp(port, 80, flags, 3, 4),
+                 payload=payload, csum=csum)
+    error = Packet(ip=IPv4(1, address, Proto.ICMP), l4=Icmp(3, 1), inner=tcp)
+    for packet in (tcp, error):
+        assert Packet.from_fields(packet.fields()).fields() == packet.fields()

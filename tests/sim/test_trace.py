@@ -20,3 +20,14 @@ def test_trace_is_plain_json():
     step = Step(Kind.DROP, "host", packet=Packet(ip=IPv4(1, 2, 17), l4=Udp(1, 2)), detail="x", reason=DropReason.POLICY)
     row = json.loads(json.dumps(Trace([step]).as_dict()))["steps"][0]
     assert row["reason"] == "dropped by a chain's policy" and row["headers"]["ip.dst"] == "0.0.0.2"
+
+
+def test_trace_is_known_again_from_its_json():
+    packet = Packet(ip=IPv4(1, 2, 17), l4=Udp(1, 2), payload=b"abc")
+    trace = Trace([
+        Step(Kind.SEEN, "web", "eth0", packet, way="out", at=0.5),
+        Step(Kind.DROP, "host", packet=packet, detail="x", reason=DropReason.POLICY),
+    ], lost=1)
+    again = Trace.from_dict(json.loads(json.dumps(trace.as_dict())))
+    rows = [[{k: v for k, v in s.as_dict().items() if k != "packet"} for s in t] for t in (trace, again)]
+    assert rows[0] == rows[1] and again.lost == 1
