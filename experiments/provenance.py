@@ -18,7 +18,7 @@ def provenance(*, engine: str = "", seed: int | None = None) -> dict[str, Any]:
     return {
         "hopcast": _version(),
         "git": _git("rev-parse", "HEAD") or "not a git checkout",
-        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_changes": bool(_git("status", "--porcelain", "--", ".", ":!results")),
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "kernel": platform.release(),
         "machine": platform.machine(),

@@ -1,4 +1,4 @@
-"""The model against traces captured on a real engine (`make goldens` takes them again): no root, no engine needed.
+"""The model against traces captured on a real engine (`make goldens` takes them again): no root, no engine needed."""
 
 from __future__ import annotations
 
