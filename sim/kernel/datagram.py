@@ -9,7 +9,18 @@ from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Udp
 from sim.trace import Kind, Outcome, Step
 
 
-class UdpSocket(Socket):
+class DatagramSocket(Socket):
+    """What both kinds share: a datagram that can't leave is an error of the socket."""
+
+    def emit(self, packet: Packet, now: float) -> Effects:
+        yield Step(Kind.SEND, self.netns.label, "", packet.snapshot())
+        refused = yield from self.netns.ip.output(packet, now)
+        if refused is not None:
+            self.error = refused
+            yield from self.wake()
+
+
+class UdpSocket(DatagramSocket):
     """With `remote` set (connected) it takes datagrams from there only; else from anybody.
 
     `recverr`: IP_RECVERR, with which errors that the kernel holds for passing are reported too.
@@ -41,11 +52,7 @@ class UdpSocket(Socket):
             ip=IPv4(source or self.address, peer[0], Proto.UDP, 64, df=True), l4=Udp(self.port, peer[1]),
             payload=payload, csum="partial",
         )
-        yield Step(Kind.SEND, self.netns.label, "", packet.snapshot())
-        refused = yield from self.netns.ip.output(packet, now)
-        if refused is not None:
-            self.error = refused
-            yield from self.wake()
+        yield from self.emit(packet, now)
 
     def receive(self, packet: Packet, now: float) -> Effects:
         """The inbox holds (payload, source address, source port, destination address)."""
@@ -58,7 +65,7 @@ class UdpSocket(Socket):
             yield from super().icmp_error(outcome, fatal or self.recverr, now)
 
 
-class PingSocket(Socket):
+class PingSocket(DatagramSocket):
     """A raw ICMP socket that sends echo requests with one identifier, as ping(8) does. It sets IP_RECVERR."""
 
     proto = Proto.ICMP
@@ -72,11 +79,7 @@ class PingSocket(Socket):
             ip=IPv4(0, destination, Proto.ICMP, 64, df=True),
             l4=Icmp(IcmpType.ECHO_REQUEST, 0, self.port, seq), payload=payload,
         )
-        yield Step(Kind.SEND, self.netns.label, "", packet.snapshot())
-        refused = yield from self.netns.ip.output(packet, now)
-        if refused is not None:
-            self.error = refused
-            yield from self.wake()
+        yield from self.emit(packet, now)
 
     def receive(self, packet: Packet, now: float) -> Effects:
         assert packet.ip is not None
