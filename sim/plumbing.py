@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """`kind`: loopback | veth | bridge | link (the uplink) | macvlan | vxlan. `addresses` are IPv4 CIDRs."""
+    """`kind`: loopback | veth | bridge | link (the uplink) | macvlan | dummy | vxlan. `addresses` are IPv4 CIDRs."""
 
     name: str
     kind: str
@@ -22,6 +22,8 @@ class Interface:
     mtu: int = 1500
     master: str = ""
     up: bool = True
+    options: str = ""
+    """What the kind has besides, in the words of `ip -d link`: a macvlan's mode, a vxlan's id, port and flags."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +50,10 @@ class Namespace:
     rules: dict[str, list[str]] = field(default_factory=dict)
     listeners: list[tuple[str, str, int]] = field(default_factory=list)
     nameservers: list[str] = field(default_factory=list)
+    neighbours: list[str] = field(default_factory=list)
+    """The permanent ones: `ADDRESS dev DEVICE lladdr MAC`."""
+    remotes: list[str] = field(default_factory=list)
+    """The permanent entries of vxlan devices' forwarding databases: `MAC dev DEVICE dst ADDRESS`."""
 
 
 @dataclass(slots=True)

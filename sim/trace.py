@@ -131,6 +131,8 @@ class Outcome(StrEnum):
     """ENETUNREACH: no route in the sender's own namespace, or an ICMP net-unreachable."""
     PROHIBITED = "prohibited"
     """EACCES or EPERM: a rule of the sender's own namespace, or an ICMP prohibited."""
+    TOO_LARGE = "message too long"
+    """EMSGSIZE: larger than the MTU, and the sender forbade fragments."""
     NO_SUCH_NAME = "no such name"
     """EAI_NONAME: a name server said that the name does not exist."""
     NAME_UNANSWERED = "name server does not answer"

@@ -14,8 +14,6 @@ from sim.packet import dotted, ip
 from sim.spec import Dial
 from sim.trace import Answer, Kind, Outcome
 
-PING_PAYLOAD = bytes(56)
-
 
 def probe(fabric: Fabric, netns: Netns, dial: Dial) -> Process:
     """The process of a question; its value is the Answer."""
@@ -44,7 +42,7 @@ def _no_route(netns: Netns, address: int) -> Answer:
 def _ping(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
     sock = PingSocket(netns, dial.source_port)
     start = fabric.now
-    yield fabric.call(sock.send(address, 1, PING_PAYLOAD, start))
+    yield fabric.call(sock.send(address, 1, bytes(dial.size), start, strict=dial.df))
     if not sock.inbox and not sock.error:
         yield fabric.ready(sock, _left(fabric, start + dial.timeout))
     if sock.inbox:

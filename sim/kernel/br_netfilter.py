@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sim.kernel.effects import Effect
+from sim.kernel.fragment import is_fragment
 from sim.kernel.netfilter import Hook
 from sim.packet import EtherType, Packet, dotted
 from sim.trace import DropReason, Kind, Step
@@ -28,6 +29,8 @@ class NfBridge:
 
     physin: str
     prerouted: bool = True
+    largest: int = 0
+    """Size of the largest fragment that the datagram came in (`frag_max_size`): it leaves the bridge cut like that."""
 
 
 def applies(bridge: Bridge, packet: Packet) -> bool:
@@ -40,7 +43,15 @@ def prerouting(bridge: Bridge, packet: Packet, port: NetDevice, now: float) -> G
     if not applies(bridge, packet):
         return True
     assert packet.ip is not None and packet.eth is not None
-    packet.nf_bridge = NfBridge(port.name)
+    largest = 0
+    if is_fragment(packet) and bridge.netns.netfilter.tracks:
+        whole = yield from bridge.netns.ip.defragment(packet)
+        if whole is None:
+            return False
+        packet.ip, packet.l4, packet.payload = whole.ip, whole.l4, whole.payload
+        largest = bridge.netns.ip.reassembly.largest
+    assert packet.ip is not None
+    packet.nf_bridge = NfBridge(port.name, largest=largest)
     before = packet.ip.dst
     ruling = yield from bridge.netns.netfilter.hook(
         Hook.PREROUTING, packet, indev=bridge.name, physin=port.name, now=now)

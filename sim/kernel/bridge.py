@@ -12,6 +12,7 @@ from sim.kernel import br_netfilter
 from sim.kernel.device import NetDevice
 from sim.kernel.effects import Effects
 from sim.kernel.fdb import Fdb
+from sim.kernel.fragment import fragments
 from sim.packet import BROADCAST, Packet
 from sim.trace import DropReason, Kind
 
@@ -98,7 +99,10 @@ class Bridge(NetDevice):
     def _forward(self, packet: Packet, port: NetDevice, out: NetDevice, now: float) -> Effects:
         passed = yield from br_netfilter.forward(self, packet, port, out, now)
         if passed:
-            yield from out.xmit(packet, now)
+            # what br_netfilter put together leaves in parts again (br_nf_dev_queue_xmit)
+            largest = packet.nf_bridge.largest if packet.nf_bridge else 0
+            for piece in fragments(packet, largest) if largest else [packet]:
+                yield from out.xmit(piece, now)
 
     def _flood(self, packet: Packet, port: NetDevice | None, now: float, *, via_netfilter: bool) -> Effects:
         """To every port but the one it came from (`br_flood`)."""

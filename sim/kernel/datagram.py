@@ -6,7 +6,7 @@ from sim.kernel.effects import Effects
 from sim.kernel.netns import Netns
 from sim.kernel.socket import Socket
 from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Udp
-from sim.trace import Kind, Outcome, Step
+from sim.trace import DropReason, Kind, Outcome, Step
 
 
 class DatagramSocket(Socket):
@@ -74,11 +74,23 @@ class PingSocket(DatagramSocket):
         super().__init__(netns, 0, ident)
         netns.sockets.pings[ident] = self
 
-    def send(self, destination: int, seq: int, payload: bytes, now: float) -> Effects:
+    def send(self, destination: int, seq: int, payload: bytes, now: float, *, strict: bool = False) -> Effects:
+        """DF is set on what fits the MTU, and a larger message is cut (IP_PMTUDISC_WANT); `strict`: it is refused,
+        EMSGSIZE (IP_PMTUDISC_DO, as `ping -M do`)."""
+        route = self.netns.ip.route(destination)
+        mtu = self.netns.device(route.dev).mtu if route else 0
+        fits = route is None or 28 + len(payload) <= mtu
         packet = Packet(
-            ip=IPv4(0, destination, Proto.ICMP, 64, df=True),
+            ip=IPv4(0, destination, Proto.ICMP, 64, df=fits),
             l4=Icmp(IcmpType.ECHO_REQUEST, 0, self.port, seq), payload=payload,
         )
+        if strict and not fits:
+            yield Step(Kind.SEND, self.netns.label, "", packet.snapshot())
+            yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(), f"{packet.size()} bytes, the MTU is {mtu}",
+                       reason=DropReason.MTU)
+            self.error = Outcome.TOO_LARGE
+            yield from self.wake()
+            return
         yield from self.emit(packet, now)
 
     def receive(self, packet: Packet, now: float) -> Effects:

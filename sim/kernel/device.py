@@ -1,9 +1,9 @@
 """What every network interface has in common: its name, its namespace, and the two taps where a packet socket listens.
 
 `xmit` is `dev_queue_xmit` (net/core/dev.c): the tap sees the frame as "out", then the driver takes it.
-`receive` is `netif_receive_skb`: the tap sees it as "in", then a bridge (if the interface is enslaved) or the IP stack
-takes it. Every frame passes a tap, whether or not somebody listens there: what sniffers would have seen is part of the
-prediction.
+`receive` is `netif_receive_skb`: the tap sees it as "in", then a bridge (if the interface is enslaved), the macvlan
+devices on it, or the IP stack takes it. Every frame passes a tap, whether or not somebody listens there: what sniffers
+would have seen is part of the prediction.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sim.trace import DropReason, Kind, Step
 
 if TYPE_CHECKING:
     from sim.kernel.bridge import Bridge
+    from sim.kernel.macvlan import MacvlanPort
     from sim.kernel.netns import Netns
 
 
@@ -30,6 +31,14 @@ class NetDevice:
         self.addresses: list[tuple[int, int]] = []
         self.master: Bridge | None = None
         self.hairpin = False
+        self.macvlans: MacvlanPort | None = None
+
+    options = ""
+    """What the kind has besides, as `ip -d link` prints it."""
+
+    def remote_lines(self) -> list[str]:
+        """Forwarding entries that lead to other machines; only tunnels have them."""
+        return []
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.netns.label}:{self.name}>"
@@ -66,6 +75,8 @@ class NetDevice:
         yield self.step(Kind.SEEN, packet, way="in")
         if self.master is not None:
             yield from self.master.frame_in(packet, self, now)
+        elif self.macvlans is not None:
+            yield from self.macvlans.frame_in(packet, now)
         else:
             yield from self.deliver(packet, now)
 

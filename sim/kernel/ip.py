@@ -1,7 +1,8 @@
 """IPv4: input, forwarding, output, and the errors that they send (net/ipv4/ip_input.c, ip_forward.c, ip_output.c).
 
 Routing decides once per packet, and again after a DNAT in OUTPUT; netfilter's five hooks are where the kernel has them.
-Left out: options, multicast, fragmentation on output (a packet larger than the MTU ends in FRAG_NEEDED or a drop).
+A datagram larger than the next MTU is cut into fragments (`fragment.py`), or with DF set ends in FRAG_NEEDED.
+Left out: options, multicast, route exceptions (the path MTU that FRAG_NEEDED teaches).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from sim.kernel import icmp
 from sim.kernel.connection import attach
 from sim.kernel.device import NetDevice
 from sim.kernel.effects import Effect, Effects
+from sim.kernel.fragment import Reassembly, fragments, is_fragment
 from sim.kernel.netfilter import Hook
 from sim.kernel.routing import RouteEntry
 from sim.packet import BROADCAST, Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Unreach, dotted
@@ -30,9 +32,12 @@ class IpStack:
 
     def __init__(self, netns: Netns) -> None:
         self.netns = netns
+        self.reassembly = Reassembly()
 
-    def step(self, kind: Kind, packet: Packet, detail: str = "", reason: DropReason | None = None) -> Step:
-        return Step(kind, self.netns.label, "", packet.snapshot(), detail, reason=reason)
+    def step(
+        self, kind: Kind, packet: Packet, detail: str = "", reason: DropReason | None = None, count: int = 1
+    ) -> Step:
+        return Step(kind, self.netns.label, "", packet.snapshot(), detail, reason=reason, count=count)
 
     # input
 
@@ -45,6 +50,13 @@ class IpStack:
             return
         already = packet.nf_bridge is not None and packet.nf_bridge.prerouted
         packet.nf_bridge = None
+        if is_fragment(packet) and (self.netns.netfilter.tracks or self.netns.is_local(header.dst)):
+            whole = yield from self.defragment(packet)
+            if whole is None:
+                return
+            packet = whole
+            header = packet.ip
+            assert header is not None
         if not already:
             ruling = yield from self.netns.netfilter.hook(Hook.PREROUTING, packet, indev=device.name, now=now)
             if not ruling.accepted:
@@ -63,6 +75,15 @@ class IpStack:
             yield from self.netns.sockets.deliver(packet, now)
         else:
             yield from self._forward(packet, device, now)
+
+    def defragment(self, packet: Packet) -> Generator[Step | Effect, None, Packet | None]:
+        """`ip_defrag`: the whole datagram, or None while parts are missing."""
+        whole = self.reassembly.add(packet)
+        if whole is None:
+            yield self.step(Kind.FRAGMENT, packet, "waits for the rest")
+        else:
+            yield self.step(Kind.FRAGMENT, whole, f"put together: {whole.size()} bytes")
+        return whole
 
     def _martian(self, header: IPv4, device: NetDevice) -> bool:
         """A source that can't come from there (`fib_validate_source`), or loopback addresses off the loopback."""
@@ -149,6 +170,17 @@ class IpStack:
         ruling = yield from self.netns.netfilter.hook(Hook.POSTROUTING, packet, outdev=route.dev, now=now)
         if not ruling.accepted:
             return
+        pieces = fragments(packet, device.mtu)
+        if len(pieces) > 1:
+            yield self.step(Kind.FRAGMENT, packet, f"{packet.size()} bytes cut for {device.name}, MTU {device.mtu}",
+                            count=len(pieces))
+        for piece in pieces:
+            yield from self._transmit(piece, route, device, now)
+
+    def _transmit(self, packet: Packet, route: RouteEntry, device: NetDevice, now: float) -> Effects:
+        """The link-layer header, and out (`ip_finish_output2`)."""
+        header = packet.ip
+        assert header is not None
         if device.name == "lo":
             packet.eth = Ethernet(device.mac, device.mac)
             yield from device.xmit(packet, now)

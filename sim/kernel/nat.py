@@ -167,6 +167,10 @@ class Nat:
             if quoted.ip is not None:
                 back = Manip.DST if manip is Manip.SRC else Manip.SRC
                 _rewrite(quoted.ip, quoted.l4, entry.tuple_in(1 - direction), back)
+                if quoted.csum == "partial":
+                    # The error is no partial skb, so the quoted checksum, which is, is corrected the wrong way round
+                    # (inet_proto_csum_replace4): nobody checks it.
+                    quoted.csum = "bad"
             packet.inner = quoted
         _rewrite(header, packet.l4, target, manip)
         label = manip.value if direction != REPLY else f"un-{(Manip.DST if manip is Manip.SRC else Manip.SRC).value}"

@@ -53,10 +53,19 @@ class NeighbourTable:
         """`ip neigh add … nud permanent`."""
         self.entries[device, address] = Neighbour(mac, permanent=True)
 
+    def permanent(self) -> list[str]:
+        """As `ip neigh show nud permanent` prints them."""
+        return [f"{dotted(address)} dev {device} lladdr {entry.mac}"
+                for (device, address), entry in self.entries.items() if entry.permanent]
+
     def reachable(self, device: str, address: int) -> bool:
         """Is the entry REACHABLE or PERMANENT (NUD_CONNECTED)?"""
         entry = self.entries.get((device, address))
         return entry is not None and (entry.reachable or entry.permanent)
+
+    def holds(self, packet: Packet) -> bool:
+        """Does `packet` wait here for an answer?"""
+        return any(waiting is packet for entry in self.entries.values() for waiting, _ in entry.waiting)
 
     def resolve(self, device: NetDevice, next_hop: int, packet: Packet, go_on: Continue, now: float) -> Effects:
         """Find the next hop's MAC address and go on with the packet, now or when the answer comes

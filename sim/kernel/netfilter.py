@@ -66,6 +66,11 @@ class Netfilter:
             active |= {"conntrack", "confirm"}
         self._plan = {hook: tuple(who for _, who in REGISTERED[hook] if who in active) for hook in Hook}
 
+    @property
+    def tracks(self) -> bool:
+        """Are connections tracked here? Then fragments are put together before any hook (`nf_defrag_ipv4`)."""
+        return any("conntrack" in plan for plan in self._plan.values())
+
     def save(self) -> dict[str, list[str]]:
         """What `iptables-save` prints, per table, without counters."""
         return self.ruleset.save()

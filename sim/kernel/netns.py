@@ -135,6 +135,7 @@ class Netns:
         self.neighbours.flush()
         self.netfilter.flush_conntrack()
         self.sockets.flush()
+        self.ip.reassembly.flush()
         for device in self.devices.values():
             if isinstance(device, Bridge):
                 device.fdb.flush()
@@ -144,14 +145,15 @@ class Netns:
         interfaces = {
             d.name: Interface(
                 d.name, d.kind, d.mac, tuple(cidr_text(a, n) for a, n in d.addresses), d.mtu,
-                d.master.name if d.master else "", d.up)
+                d.master.name if d.master else "", d.up, d.options)
             for d in self.devices.values()
         }
         routes = [
             Route(r.dst, r.dev, _dotted_or_empty(r.via), _dotted_or_empty(r.src)) for r in self.routes.entries
         ]
         return Namespace(self.label, interfaces, routes, self.netfilter.save(), sorted(self.daemon_listeners),
-                         list(self.nameservers))
+                         list(self.nameservers), self.neighbours.permanent(),
+                         [line for d in self.devices.values() for line in d.remote_lines()])
 
 
 def cidr_text(address: int, prefix_length: int) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.errors import PlumbError
 from sim.kernel import icmp
-from sim.kernel.effects import Effect, Effects, Wake
+from sim.kernel.effects import Device, Effect, Effects, Wake
 from sim.packet import Icmp, IcmpType, Packet, Proto, Tcp, TcpFlag, Udp, Unreach, dotted
 from sim.trace import DropReason, Kind, Outcome, Step
 
@@ -69,6 +69,8 @@ class SocketTable:
         self.listeners: dict[tuple[int, int], list[Socket]] = {}
         self.flows: dict[FlowKey, Socket] = {}
         self.pings: dict[int, Socket] = {}
+        self.tunnels: dict[int, Device] = {}
+        """UDP port -> who takes its datagrams inside the kernel (`udp_encap`); these outlive every process."""
         self._next_port = EPHEMERAL.start
 
     def in_use(self, proto: int, address: int, port: int) -> bool:
@@ -107,7 +109,7 @@ class SocketTable:
             self.listeners[sock.proto, sock.port].remove(sock)
 
     def flush(self) -> None:
-        """Drop every socket: the processes that hold them are started anew for each question."""
+        """Drop every socket: the processes that hold them are started anew for each question. Tunnels stay."""
         self.listeners.clear()
         self.flows.clear()
         self.pings.clear()
@@ -122,6 +124,8 @@ class SocketTable:
         match l4:
             case Icmp():
                 yield from self._icmp(packet, l4, now)
+            case Udp() if l4.dport in self.tunnels:
+                yield from self.tunnels[l4.dport].receive(packet, None, now)
             case Udp():
                 sock = self._find(Proto.UDP, header.dst, l4.dport, header.src, l4.sport)
                 if sock is not None:

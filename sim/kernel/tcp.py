@@ -62,6 +62,8 @@ class Segment:
     flags: TcpFlag
     payload: bytes
     tries: int = 0
+    packet: Packet | None = None
+    """As it was last sent."""
 
     @property
     def end(self) -> int:
@@ -129,7 +131,10 @@ class TcpSocket(Socket):
 
     def _transmit(self, segment: Segment, now: float) -> Effects:
         segment.tries += 1
-        yield from self._emit(segment.seq, segment.flags, segment.payload, now)
+        # what still waits for ARP in the own namespace is not sent again (`skb_still_in_host_queue`)
+        if segment.packet is None or not self.netns.neighbours.holds(segment.packet):
+            segment.packet = self._packet(segment.seq, segment.flags, segment.payload)
+            yield from self._output(segment.packet, now)
 
         def again(later: float) -> Effects:
             if segment not in self.unacked or self.state is State.CLOSED:
@@ -149,14 +154,19 @@ class TcpSocket(Socket):
             return SYN_RTO * 2.0 ** max(0, segment.tries - linear)
         return MIN_RTO * 2.0 ** (segment.tries - 1)
 
-    def _emit(self, seq: int, flags: TcpFlag, payload: bytes, now: float) -> Effects:
+    def _packet(self, seq: int, flags: TcpFlag, payload: bytes) -> Packet:
         assert self.remote is not None
-        self.acked = self.rcv_nxt
-        packet = Packet(
+        return Packet(
             ip=IPv4(self.address, self.remote[0], Proto.TCP, 64, df=True),
             l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
             payload=payload, csum="partial", departs=True,
         )
+
+    def _emit(self, seq: int, flags: TcpFlag, payload: bytes, now: float) -> Effects:
+        yield from self._output(self._packet(seq, flags, payload), now)
+
+    def _output(self, packet: Packet, now: float) -> Effects:
+        self.acked = self.rcv_nxt
         yield Step(Kind.SEND, self.netns.label, "", packet.snapshot(), self.state.value)
         yield from self.netns.ip.output(packet, now)
 
