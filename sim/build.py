@@ -17,15 +17,16 @@ Names are the engine's, no project stands before them, and a container is on doc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sim.compose.document import Item
 from sim.compose.ports import HostPortRanges, read_listeners, read_ports
+from sim.compose.underlay import default_address
 from sim.errors import SpecError
 from sim.questions import parse_line
 from sim.questions.default import default_questions
-from sim.spec import Attachment, Client, Container, Engine, Host, Listener, Network, Question, Spec
+from sim.spec import Attachment, Client, Container, Engine, Host, Listener, Network, Question, Spec, Underlay
 
 Networks = Sequence[str] | Mapping[str, Mapping[str, Any]]
 """Names, or name -> {aliases, ipv4_address, mac_address}."""
@@ -38,20 +39,25 @@ class Topology:
     name: str
     hosts: tuple[Host, ...] = ()
     clients: tuple[Client, ...] = ()
+    wire: Underlay = field(default_factory=Underlay)
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
     asked: tuple[tuple[str, dict[str, Any]], ...] = ()
 
     def host(self, name: str = "host", *, address: str = "", **engine: Any) -> Topology:
         """A machine with an engine; `engine` are the fields of `sim.spec.Engine`, such as `icc=False`."""
-        address = address or f"192.168.99.{101 + len(self.hosts)}/24"
+        address = address or default_address(self.wire, 101 + len(self.hosts))
         return replace(self, hosts=(*self.hosts, Host(name=name, address=address, engine=Engine(**engine))))
+
+    def underlay(self, **fields: Any) -> Topology:
+        """The wire of the machines that are declared from here on: subnet, mtu, delay (seconds), rate (bit/s)."""
+        return replace(self, wire=Underlay(**fields))
 
     def client(
         self, name: str = "client", *, address: str = "", routes: Iterable[str] = (), listens: Iterable[int | str] = ()
     ) -> Topology:
         """A machine without an engine. `routes`: "172.16.0.0/12 via 192.168.99.101"."""
-        address = address or f"192.168.99.{200 + len(self.clients)}/24"
+        address = address or default_address(self.wire, 200 + len(self.clients))
         machine = Client(
             name=name, address=address, routes=tuple(routes), listens=read_listeners(_list("listens", listens))
         )
@@ -103,8 +109,9 @@ class Topology:
         """The checked Spec. Without questions it has the default ones."""
         bare = Spec(
             name=self.name,
-            hosts=self.hosts or (Host(),),
-            clients=self.clients or (Client(),),
+            hosts=self.hosts or (Host(address=default_address(self.wire, 101)),),
+            clients=self.clients or (Client(address=default_address(self.wire, 200)),),
+            underlay=self.wire,
             networks=self.networks,
             containers=self.containers,
         )
@@ -113,6 +120,7 @@ class Topology:
             name=self.name,
             hosts=bare.hosts,
             clients=bare.clients,
+            underlay=bare.underlay,
             networks=self.networks,
             containers=self.containers,
             questions=questions,

@@ -22,8 +22,14 @@ NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 """moby's RestrictedNameChars, which containers, networks and volumes share."""
 MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 MODES = ("networks", "bridge", "host", "none")
-MODELLED_DRIVERS = ("bridge",)
+MODELLED_DRIVERS = ("bridge", "macvlan", "overlay")
 """Network drivers for which sim/dockerd/drivers has a file. The next driver is added here as well."""
+PUBLISHING_DRIVERS = ("bridge", "overlay")
+"""Drivers on whose networks `ports` have an effect."""
+WIRE_DRIVERS = ("macvlan",)
+"""Drivers whose containers stand on the hosts' own wire, where two engines may give the same address."""
+SWARM_DRIVERS = ("overlay",)
+"""Drivers whose networks are the whole swarm's."""
 
 BOOLEANS = {"1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"}
 """What Go's strconv.ParseBool takes, and so dockerd in a driver option."""
@@ -36,6 +42,13 @@ BRIDGE_OPTIONS = {
     "com.docker.network.host_ipv4": "address",
 }
 """driver_opts of the bridge driver that the model covers (libnetwork/drivers/bridge/labels.go), and their form."""
+
+MACVLAN_OPTIONS = {"parent": "device", "macvlan_mode": "mode"}
+"""driver_opts of the macvlan driver (libnetwork/drivers/macvlan/macvlan.go)."""
+OVERLAY_OPTIONS = {"com.docker.network.driver.mtu": "number"}
+"""driver_opts of the overlay driver (libnetwork/drivers/overlay/ov_network.go); `encrypted` is not modelled."""
+DRIVER_OPTIONS = {"bridge": BRIDGE_OPTIONS, "macvlan": MACVLAN_OPTIONS, "overlay": OVERLAY_OPTIONS}
+MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
 
 
 def check_name(text: str, what: str) -> str:
@@ -113,7 +126,7 @@ def check_network(net: Network) -> None:
         if net.driver not in MODELLED_DRIVERS:
             raise SpecError(f"driver {net.driver!r} is not modelled", mend=did_you_mean(net.driver, MODELLED_DRIVERS))
         for key, value in net.options.items():
-            check_bridge_option(key, value)
+            check_driver_option(net.driver, key, value)
         check_inside("gateway", [net.gateway], net.subnet)
         check_inside("ip_range", [net.ip_range], net.subnet)
         check_inside("aux_addresses", net.aux_addresses, net.subnet)
@@ -130,13 +143,14 @@ def check_inside(key: str, texts: Iterable[str], subnet: str) -> None:
             raise SpecError(f"{key} {text} is outside the subnet {subnet}", mend=f"use one in {subnet_of(subnet)}")
 
 
-def check_bridge_option(key: str, value: str) -> None:
-    """One of driver_opts: the bridge driver knows it and can read its value. Raises SpecError."""
-    form = BRIDGE_OPTIONS.get(key)
+def check_driver_option(driver: str, key: str, value: str) -> None:
+    """One of driver_opts: the driver knows it and can read its value. Raises SpecError."""
+    known = DRIVER_OPTIONS[driver]
+    form = known.get(key)
     if form is None:
-        raise SpecError(
-            f"driver option {key!r} is not one that the model covers", mend=did_you_mean(key, BRIDGE_OPTIONS)
-        )
+        raise SpecError(f"driver option {key!r} is not one that the model covers", mend=did_you_mean(key, known))
+    if form == "mode" and value not in MACVLAN_MODES:
+        raise SpecError(f"{key} {value!r} is no mode of macvlan", mend=did_you_mean(value, MACVLAN_MODES))
     if form == "boolean" and value not in BOOLEANS:
         raise SpecError(f"{key} {value!r} is neither true nor false", mend='write "true" or "false"')
     if form == "number" and not (value.isdigit() and 68 <= int(value) <= 65535):
@@ -267,6 +281,8 @@ def check_question(spec: Spec, question: Question, where: str = "question") -> N
         raise SpecError(
             f"ping has no port, {question.port} was given", where=where, mend="leave the port out, or probe tcp"
         )
+    if question.probe != "ping" and (question.df or question.size != 56):
+        raise SpecError("size and df are for pings", where=where, mend="leave them out, or probe ping")
     box = spec.container(question.target)
     if question.published and (box is None or question.by == "name" or question.probe == "ping"):
         raise SpecError(

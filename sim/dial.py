@@ -43,6 +43,8 @@ def dial(question: Question, spec: Spec, index: int, address_of: AddressOf, publ
         address=address,
         port=port,
         source_port=source_port,
+        size=question.size,
+        df=question.df,
         timeout=question.timeout,
     )
 

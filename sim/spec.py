@@ -11,7 +11,11 @@ Labels and device names, the same in prediction and capture (random kernel names
 the given name         a bridge named by `com.docker.network.bridge.name`
 `veth(CONTAINER@NET)`  the host's end of a container's veth; `bridge` is the default network's name
 `eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a host: its uplink
+`dm(NETWORK)`          the dummy parent of a macvlan network that was given none
 `lo`                   loopback
+`br0`, `vxlan0`        in the namespace `ov(NETWORK)@HOST` of an overlay network, one on each engine that uses it;
+                       there also `veth(CONTAINER@NETWORK)`; swarm's own sandboxes are `ingress_sbox@HOST` and
+                       `lb(NETWORK)@HOST`
 `mac(LABEL:DEVICE)`    the MAC address of an interface where the engine or kernel draws it at random
 =====================  ==============================================================================
 """
@@ -84,6 +88,11 @@ class Network(Model):
     attachable: bool = False
     options: dict[str, str] = Field(default_factory=dict)
     """driver_opts, as given to the engine: `com.docker.network.bridge.name` and so on."""
+
+    @property
+    def scope(self) -> Literal["local", "swarm"]:
+        """`docker network ls`: one of each engine's own, or one of the whole swarm."""
+        return "swarm" if self.driver in checks.SWARM_DRIVERS else "local"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -172,6 +181,18 @@ class Client(Model):
     listens: tuple[Listener, ...] = ()
 
 
+class Underlay(Model):
+    """The one wire that all machines hang on. `subnet` empty: each machine's address says for itself.
+
+    `delay` (seconds, one way) and `rate` (bit/s; 0: no limit) are those of each machine's cable to the switch.
+    """
+
+    subnet: Cidr = ""
+    mtu: int = Field(default=1500, ge=68, le=65535)
+    delay: float = Field(default=0, ge=0, le=10)
+    rate: float = Field(default=0, ge=0)
+
+
 class Question(Model):
     """Can `source` reach `target`? Both are labels; `target` may also be an IPv4 address or a name to resolve.
 
@@ -190,6 +211,10 @@ class Question(Model):
     port: int = Field(default=0, ge=0, le=65535)
     by: Literal["ip", "name"] = "ip"
     published: bool = False
+    size: int = Field(default=56, ge=0, le=65507)
+    """Bytes of a ping's payload; the datagram is 28 larger."""
+    df: bool = False
+    """Forbid fragments, as `ping -M do`. Else a ping that is larger than the MTU goes out in parts."""
     timeout: float = Field(default=1.5, gt=0, le=60)
     comment: str = ""
     group: str = ""
@@ -198,7 +223,9 @@ class Question(Model):
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
         how = " by name" if self.by == "name" else ""
-        return f"{self.source} -> {self.target}{port} {self.probe}{how}{' (published)' if self.published else ''}"
+        size = f" of {self.size} bytes" if self.size != 56 else ""
+        return (f"{self.source} -> {self.target}{port} {self.probe}{size}{', DF' if self.df else ''}{how}"
+                f"{' (published)' if self.published else ''}")
 
 
 class Dial(Model):
@@ -214,6 +241,8 @@ class Dial(Model):
     address: str = ""
     port: int = 0
     source_port: int = 20000
+    size: int = 56
+    df: bool = False
     timeout: float = 1.5
     pause: float = 0.02
     """Seconds between the handshake of a tcp question and its request: long enough for a docker-proxy that finds nobody
@@ -228,6 +257,7 @@ class Spec(Model):
     name: str = "hopcast"
     hosts: tuple[Host, ...] = (Host(),)
     clients: tuple[Client, ...] = (Client(),)
+    underlay: Underlay = Underlay()
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
     questions: tuple[Question, ...] = ()
@@ -250,6 +280,20 @@ class Spec(Model):
 
     def host(self, name: str) -> Host | None:
         return next((h for h in self.hosts if h.name == name), None)
+
+    @property
+    def in_swarm(self) -> bool:
+        """The hosts form a swarm: the first is its manager, the others are workers in the Spec's order."""
+        return any(network.scope == "swarm" for network in self.networks)
+
+    def hosts_of(self, network: str) -> tuple[str, ...]:
+        """On which engines a network is made. One of a swarm: on the manager. Else, as each engine has its own, on
+        those with a container on it; on all of them when nobody is on it."""
+        known = self.network(network)
+        if known is not None and known.scope == "swarm":
+            return (self.hosts[0].name,)
+        users = {c.host for c in self.containers if any(a.network == network for a in c.attachments)}
+        return tuple(h.name for h in self.hosts if h.name in users or not users)
 
     def client(self, name: str) -> Client | None:
         return next((c for c in self.clients if c.name == name), None)
@@ -284,6 +328,17 @@ class Spec(Model):
         if box.mode.startswith("container:"):
             return self.netns_of(box.mode.removeprefix("container:"))
         return box.name
+
+    def publishes(self, label: str) -> bool:
+        """Do a container's `ports` have an effect? Docker publishes on the network that has the default route: the
+        first by name that is not internal, or docker_gwbridge where all of these are overlays."""
+        box = self.container(label)
+        if box is None or box.mode != "networks":
+            return box is not None and box.mode == "bridge"
+        open_ones = [n for n in map(self.network, self.networks_of(label)) if n is not None and not n.internal]
+        leading = [n for n in open_ones if n.scope == "local"]
+        first = min(leading, key=lambda n: n.name, default=None)
+        return bool(open_ones) if first is None else first.driver in checks.PUBLISHING_DRIVERS
 
     def networks_of(self, label: str) -> tuple[str, ...]:
         """Names of the networks on which a container's namespace is, in the order of attachment; "bridge" is docker0's.

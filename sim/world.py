@@ -19,6 +19,7 @@ from sim.dockerd.daemon import Daemon
 from sim.dockerd.process import Process as DaemonProcess
 from sim.dockerd.process import ProxyProcess, ResolverProcess
 from sim.dockerd.profile import profile_of
+from sim.dockerd.swarm import Swarm
 from sim.fabric import dns, proxy, responder
 from sim.fabric.costs import CostModel
 from sim.fabric.fabric import Fabric
@@ -86,6 +87,7 @@ class World:
     def plumbing(self) -> Plumbing:
         """Everything that stands in hosts, clients and containers."""
         labels = dict.fromkeys(self.spec.netns_of(label) for label in self.spec.labels())
+        labels |= dict.fromkeys(n.label for n in self.namespaces.values() if n.label not in (WIRE, NAMESERVER))
         return Plumbing({label: self.namespaces[label].snapshot() for label in labels}, self.warnings)
 
     def sniff(self, on: bool) -> None:
@@ -161,7 +163,8 @@ def build(spec: Spec) -> World:
     machines = [(h.name, h.address) for h in spec.hosts] + [(c.name, c.address) for c in spec.clients]
     for name, address in [*machines, (NAMESERVER, nameserver)]:
         netns = world.new_netns(name)
-        cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac({WIRE}:{name})")
+        cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac({WIRE}:{name})",
+              mtu=spec.underlay.mtu, delay=spec.underlay.delay, rate=spec.underlay.rate)
         wire.enslave(switch.name, name)
         netns.add_address(UPLINK, address)
         netns.nameservers = [dotted(world.nameserver)]
@@ -172,11 +175,30 @@ def build(spec: Spec) -> World:
     for host in spec.hosts:
         netns = world.namespaces[host.name]
         world.daemons[host.name] = Daemon(host, netns, profile_of(host.engine.version), world.new_netns)
+    if spec.in_swarm:
+        _form_swarm(world, switch)
     for network in spec.networks:
-        for daemon in world.daemons.values():
-            daemon.network_create(network)
+        for host_name in spec.hosts_of(network.name):
+            world.daemons[host_name].network_create(network)
     for container in spec.containers:
         daemon = world.daemons[container.host]
         daemon.container_run(container)
         world.namespaces[container.name] = daemon.sandboxes[container.name]
     return world
+
+
+def _form_swarm(world: World, switch: Bridge) -> None:
+    """The first host makes a swarm, the others join it.
+
+    The nodes of a swarm talk to each other several times a second, so to each other their ARP entries are never
+    cold, nor the switch's; the lab has them permanent, and so has the model.
+    """
+    swarm = Swarm()
+    for daemon in world.daemons.values():
+        daemon.swarm_join(swarm)
+    for host in world.spec.hosts:
+        switch.fdb.add(f"mac({host.name}:{UPLINK})", world.namespaces[WIRE].devices[host.name])
+        for other in world.spec.hosts:
+            if other is not host:
+                world.namespaces[host.name].neighbours.add(
+                    UPLINK, cidr(other.address)[0], f"mac({other.name}:{UPLINK})")

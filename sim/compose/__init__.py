@@ -31,6 +31,7 @@ from sim.compose.interpolation import Variables, read_env_file
 from sim.compose.networks import read_network
 from sim.compose.ports import HostPortRanges
 from sim.compose.services import Service, in_start_order, read_service
+from sim.compose.underlay import addresses_at_risk
 from sim.errors import SpecError, did_you_mean
 from sim.questions import parse_target
 from sim.questions.default import default_questions
@@ -103,12 +104,14 @@ def loads(
             "name": project,
             "hosts": machines.hosts,
             "clients": machines.clients,
+            "underlay": machines.underlay,
             "networks": tuple(networks.values()),
             "containers": tuple(boxes),
             "file": file,
         },
     )
     questions = read_questions(extension["questions"], spec) if "questions" in extension else default_questions(spec)
+    notes += addresses_at_risk(spec)
     notes += _said_once(ignored, disabled, order, variables)
     return Spec.model_validate(
         {**{key: getattr(spec, key) for key in Spec.model_fields}, "questions": questions, "notes": tuple(notes)}

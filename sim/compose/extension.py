@@ -5,6 +5,7 @@
         h1: {address: 192.168.99.101/24, engine: {version: "20.10", userland-proxy: false}}
       clients:
         client: {address: 192.168.99.200/24, routes: ["172.16.0.0/12 via h1"], listens: [7000]}
+      underlay: {subnet: 192.168.99.0/24, mtu: 1500}
       questions:
         - client -> web:80
         - {from: web, to: db, port: 5432, by: name, group: inside}
@@ -15,40 +16,48 @@ Engine options have the names of dockerd's flags and of daemon.json. A route may
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from sim import checks
 from sim.compose.document import Item
 from sim.compose.ports import read_listeners
+from sim.compose.underlay import default_address, read_underlay
 from sim.errors import SpecError
 from sim.questions import ask, parse_line
-from sim.spec import Client, Engine, Host, Question, Spec
+from sim.spec import Client, Engine, Host, Question, Spec, Underlay
 
-TOP_KEYS = {"hosts", "clients", "questions"}
+TOP_KEYS = {"hosts", "clients", "questions", "underlay"}
 HOST_KEYS = {"address", "engine"}
 ENGINE_FLAGS = {"userland-proxy", "iptables", "ip-forward", "ip-masq", "icc"}
 ENGINE_KEYS = ENGINE_FLAGS | {"version", "bip", "mtu", "default-address-pools"}
 CLIENT_KEYS = {"address", "routes", "listens"}
-QUESTION_KEYS = {"from", "to", "probe", "port", "by", "published", "timeout", "comment", "group"}
-UNDERLAY = "192.168.99"
+QUESTION_KEYS = {"from", "to", "probe", "port", "by", "published", "timeout", "size", "df", "comment", "group"}
 
 
 @dataclass(frozen=True, slots=True)
 class Machines:
     hosts: tuple[Host, ...]
     clients: tuple[Client, ...]
+    underlay: Underlay
 
 
 def read_machines(fields: dict[str, Item], taken: Iterable[str]) -> Machines:
     """Hosts and clients, or one of each. Default names give way to containers that are called so. Raises SpecError."""
     names = set(taken)
-    hosts = [_host(name, item, 101 + i) for i, (name, item) in enumerate(_entries(fields, "hosts"))]
+    underlay = read_underlay(fields.get("underlay"))
+    hosts = [_host(name, item, underlay, 101 + i) for i, (name, item) in enumerate(_entries(fields, "hosts"))]
     if "hosts" in fields and not hosts:
         fields["hosts"].fail("there is no host", "declare one, or leave hosts out")
-    hosts = hosts or [Host(name=_free("host", names))]
-    clients = [_client(name, item, 200 + i, hosts) for i, (name, item) in enumerate(_entries(fields, "clients"))]
+    blamed = fields["underlay"].blamed if "underlay" in fields else nullcontext
+    with blamed():
+        hosts = hosts or [Host(name=_free("host", names), address=default_address(underlay, 101))]
+    declared = enumerate(_entries(fields, "clients"), 200)
+    clients = [_client(name, item, underlay, last, hosts) for last, (name, item) in declared]
     if "clients" not in fields:
-        clients = [Client(name=_free("client", names | {h.name for h in hosts}))]
+        with blamed():
+            free = _free("client", names | {h.name for h in hosts})
+            clients = [Client(name=free, address=default_address(underlay, 200))]
     seen: dict[str, str] = {}
     for key, machines in (("hosts", hosts), ("clients", clients)):
         for machine in machines:
@@ -62,7 +71,7 @@ def read_machines(fields: dict[str, Item], taken: Iterable[str]) -> Machines:
                 fields[key].mapping()[machine.name].fail(what, "each needs its own")
             seen[address] = machine.name
             names.add(machine.name)
-    return Machines(tuple(hosts), tuple(clients))
+    return Machines(tuple(hosts), tuple(clients), underlay)
 
 
 def _entries(fields: dict[str, Item], key: str) -> list[tuple[str, Item]]:
@@ -74,27 +83,29 @@ def _free(name: str, taken: set[str]) -> str:
     return next(n for n in (name, *(f"{name}-{i}" for i in range(2, len(taken) + 3))) if n not in taken)
 
 
-def _host(name: str, item: Item, last: int) -> Host:
+def _host(name: str, item: Item, underlay: Underlay, last: int) -> Host:
     fields = item.fields(HOST_KEYS, of=f"host {name!r}")
     with item.blamed():
-        return Host(
-            name=name, address=_cidr(fields, last), engine=_engine(fields["engine"]) if "engine" in fields else Engine()
-        )
+        engine = _engine(fields["engine"]) if "engine" in fields else Engine()
+        return Host(name=name, address=_cidr(fields, underlay, last), engine=engine)
 
 
-def _cidr(fields: dict[str, Item], last: int) -> str:
+def _cidr(fields: dict[str, Item], underlay: Underlay, last: int) -> str:
     if "address" not in fields:
-        return f"{UNDERLAY}.{last}/24"
+        return default_address(underlay, last)
     with fields["address"].blamed():
         text = fields["address"].text()
         try:
-            return checks.check_cidr(text)
+            address = checks.check_cidr(text)
         except SpecError:
             if ":" in text:
                 raise
             raise SpecError(
-                f"{text!r} is not an address with its prefix length", mend=f"write it like {UNDERLAY}.{last}/24"
+                f"{text!r} is not an address with its prefix length",
+                mend=f"write it like {default_address(underlay, last)}",
             ) from None
+        checks.check_inside("address", [address.partition("/")[0]], underlay.subnet or address)
+        return address
 
 
 def _engine(item: Item) -> Engine:
@@ -124,7 +135,7 @@ def _pool(item: Item) -> tuple[str, int]:
     return str(base), size
 
 
-def _client(name: str, item: Item, last: int, hosts: list[Host]) -> Client:
+def _client(name: str, item: Item, underlay: Underlay, last: int, hosts: list[Host]) -> Client:
     fields = item.fields(CLIENT_KEYS, of=f"client {name!r}")
     addresses = {h.name: h.address.partition("/")[0] for h in hosts}
     routes = []
@@ -137,7 +148,7 @@ def _client(name: str, item: Item, last: int, hosts: list[Host]) -> Client:
     with item.blamed():
         return Client(
             name=name,
-            address=_cidr(fields, last),
+            address=_cidr(fields, underlay, last),
             routes=tuple(routes),
             listens=read_listeners(fields["listens"]) if "listens" in fields else (),
         )
@@ -160,6 +171,10 @@ def _question(item: Item, spec: Spec) -> Question:
     if "port" in fields:
         target += f":{fields['port'].port()}"
     more: dict[str, object] = {key: fields[key].text() for key in ("comment", "group") if key in fields}
+    if "size" in fields:
+        more["size"] = fields["size"].number()
+    if "df" in fields:
+        more["df"] = fields["df"].flag()
     if "timeout" in fields:
         try:
             more["timeout"] = float(fields["timeout"].text())

@@ -54,7 +54,7 @@ def read_network(key: str, item: Item, project: str, notes: list[str]) -> Networ
     for option, value in (fields["driver_opts"].mapping() if "driver_opts" in fields else {}).items():
         options[option] = value.text()
         with value.blamed():
-            checks.check_bridge_option(option, options[option])
+            checks.check_driver_option(driver, option, options[option])
     with fields.get("ipam", item).blamed():
         return Network(
             name=name,
@@ -91,7 +91,7 @@ def _ipam(item: Item | None, network: Item) -> dict[str, str | tuple[str, ...]]:
         fields["options"].fail("IPAM options are not modelled", "remove them")
     configs = fields["config"].sequence() if "config" in fields else []
     if len(configs) > 1:
-        configs[1].fail("the bridge driver takes one IPv4 subnet a network", "keep one entry under config")
+        configs[1].fail("the model has one IPv4 subnet a network", "keep one entry under config")
     if not configs:
         return {}
     found: dict[str, str | tuple[str, ...]] = {}

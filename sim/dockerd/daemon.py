@@ -24,13 +24,15 @@ from sim.dockerd.endpoint import Endpoint, gateway_endpoint, mac_of
 from sim.dockerd.firewall.api import NoFirewall
 from sim.dockerd.ipam import Ipam, NoAvailableAddress, parse_cidr
 from sim.dockerd.network import Network
+from sim.dockerd.node import Node
 from sim.dockerd.portmap import PortAllocator, PortMapper
 from sim.dockerd.process import BoundPort, Process, ResolverProcess
 from sim.dockerd.profile import EngineProfile
 from sim.dockerd.sandbox import Sandbox
+from sim.dockerd.swarm import Swarm
 from sim.errors import PlumbError
 from sim.kernel.netns import Netns
-from sim.packet import dotted
+from sim.packet import dotted, ip
 
 NO_FORWARDING = "IPv4 forwarding is disabled. Networking will not work."
 
@@ -46,6 +48,8 @@ class Daemon:
         self.warnings: list[str] = []
         self.networks: dict[str, Network] = {}
         self._sandboxes: dict[str, Sandbox] = {}
+        self.sandboxes_of_its_own: list[Sandbox] = []  # what it puts up besides containers
+        self.node: Node | None = None
         self._resolvers: list[ResolverProcess] = []
         if not netns.hosts:
             netns.hosts = [(0x7F000001, ("localhost",))]
@@ -58,6 +62,11 @@ class Daemon:
 
     # what is asked of it
 
+    def swarm_join(self, swarm: Swarm) -> None:
+        """`docker swarm init` for the first engine of a swarm, `docker swarm join` for the others."""
+        self.drivers.join_swarm(swarm, ip(self.host.address.partition("/")[0]), self.new_netns)
+        self.node = Node(self, swarm)
+
     def network_create(self, network: spec.Network) -> None:
         """`docker network create`. Raises PlumbError."""
         with _named(f"network {network.key or network.name}"):
@@ -69,6 +78,8 @@ class Daemon:
             driver = self.drivers.get(network.driver)
             if driver.single:
                 raise PlumbError(driver.single)
+            if network.scope == "swarm" and self.node is not None:
+                return self.node.swarm.network_create(network)
             self._new_network(Network(network, driver))
 
     def container_run(self, container: spec.Container) -> None:
@@ -175,10 +186,10 @@ class Daemon:
                     f"failed to allocate secondary ip address (aux{index}:{address}): {error.refusal}") from None
 
     def _find(self, name: str) -> Network:
-        try:
-            return self.networks[name]
-        except KeyError:
-            raise PlumbError(f"network {name} not found") from None
+        found = (self.node.network(name) if self.node else None) or self.networks.get(name)
+        if found is None:
+            raise PlumbError(f"network {name} not found")
+        return found
 
     # containers
 
@@ -206,7 +217,9 @@ class Daemon:
         # the default network is always joined first (`allocateNetwork`)
         joining = sorted(zip(networks, attachments, strict=True), key=lambda pair: pair[0].name != spec.DEFAULT_NETWORK)
         endpoints = [self._create_endpoint(box, n, a, first=n is networks[0]) for n, a in joining]
-        sandbox = Sandbox(box.name, netns, self._resolver_files(box, endpoints, on_host=on_host), endpoints)
+        files = self._resolver_files(box, endpoints, on_host=on_host)
+        endpoints += self.node.attach(box.name, endpoints) if self.node else []
+        sandbox = Sandbox(box.name, netns, files, endpoints)
         self._sandboxes[box.name] = sandbox
         if on_host:
             self.ports.listening += [(each.protocol, "0.0.0.0", each.port) for each in box.listens]
@@ -250,7 +263,7 @@ class Daemon:
         if not network.predefined:
             for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, box.service, box.hostname))):
                 network.add_name(name, str(address))
-        return Endpoint(box.name, network, address, mac, network.gateway)
+        return Endpoint(box.name, network, address, mac, network.driver.gateway(network))
 
     def _resolver_files(
         self, box: spec.Container, endpoints: list[Endpoint], *, on_host: bool

@@ -42,12 +42,13 @@ def mac_of(address: IPv4Address) -> str:
 
 
 def by_priority(endpoints: list[Endpoint]) -> list[Endpoint]:
-    """The order of a sandbox's endpoints: internal ones last, with a gateway before without, then by network name.
+    """The order of a sandbox's endpoints: the engine's own way out comes last, before it internal ones; with a
+    gateway before without, then by network name.
 
     eth0, eth1, … are given in this order; the default route leads to the first one's gateway, and ports are published
     there. The order in which the networks were attached plays no part before the container starts.
     """
-    return sorted(endpoints, key=lambda e: (e.network.internal, e.gateway is None, e.network.name))
+    return sorted(endpoints, key=lambda e: (e.network.way_out, e.network.internal, e.gateway is None, e.network.name))
 
 
 def gateway_endpoint(endpoints: list[Endpoint]) -> Endpoint | None:

@@ -26,12 +26,18 @@ class Network:
     pool: Pool | None = None
     """None where the driver wants no addresses."""
     gateway: IPv4Address | None = None
+    way_out: bool = False
+    """The engine's own bridge, for containers whose networks lead nowhere else."""
     names: dict[str, list[str]] = field(default_factory=dict)
     """DNS name in lower case -> addresses, in the order in which they were added (libnetwork's svcRecords)."""
 
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def scope(self) -> str:
+        return self.spec.scope
 
     @property
     def internal(self) -> bool:

@@ -90,10 +90,10 @@ def ask(
     if published is None:
         published = False
         if box is not None and not by and probe != "ping" and _from_outside(spec, source, asker, box):
-            found = _published(box, port, probe)
+            found = _published(spec, box, port, probe)
             published, port = found > 0, found or port
     elif published and box is not None:
-        port = _published(box, port, probe) or port
+        port = _published(spec, box, port, probe) or port
     if not by:
         from_container = asker is not None and not published
         by = "name" if (box is not None and from_container) or not (box or known_machine or literal) else "ip"
@@ -138,9 +138,9 @@ def _from_outside(spec: Spec, source: str, asker: Container | None, box: Contain
     return asker is None and (spec.client(source) is not None or source != box.host)
 
 
-def _published(box: Container, port: int, protocol: str) -> int:
+def _published(spec: Spec, box: Container, port: int, protocol: str) -> int:
     """The published container port that `port` means: itself, or the one behind that host port; 0: none."""
-    if box.mode in ("host", "none"):
+    if not spec.publishes(box.name):
         return 0
     ports = [p for p in box.ports if p.protocol == protocol]
     inside = [p.container_port for p in ports if p.container_port == port]

@@ -98,7 +98,7 @@ def _published(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
                     comment=f"{box.name}:{port.container_port}",
                 )
             for source in sources:
-                if box.mode == "host":
+                if not spec.publishes(box.name):
                     # the engine discards it: ask for the port that the file promises
                     yield Question(
                         source=source,
@@ -124,6 +124,6 @@ def _outside(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
         for box in boxes:
             published = {(p.container_port, p.protocol) for p in box.ports}
             for port in box.listens[:MAX_PORTS] if box.mode != "none" else ():
-                if box.mode == "host" or (port.port, port.protocol) not in published:
+                if not spec.publishes(box.name) or (port.port, port.protocol) not in published:
                     yield _ask(spec, client.name, box, port, group=OUTSIDE)
             yield Question(source=box.name, target=client.name, group=OUTSIDE)

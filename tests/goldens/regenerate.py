@@ -126,7 +126,7 @@ class Deployment:
             links[box.name] = json.loads(self.engine.inside("ip", "-d", "-j", "addr", pid=pid))
             host_end = {link["ifindex"]: link["ifname"] for link in links[HOST]}
             for link in links[box.name]:
-                if link["ifname"] == "lo":
+                if link.get("linkinfo", {}).get("info_kind") != "veth":
                     continue
                 network = next(net for net, seen in state["NetworkSettings"]["Networks"].items()
                                if link["addr_info"] and seen["IPAddress"] == link["addr_info"][0]["local"])
@@ -261,6 +261,13 @@ def dump(golden: Json) -> str:
                   lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text) + "\n"
 
 
+def with_ids_hidden(text: str) -> str:
+    """Ids, the names that are drawn from them, and times become `…`."""
+    text = re.sub(r"\b[0-9a-f]{64}\b", "…", text)
+    text = re.sub(r'time="[^"]*"', 'time="…"', text)
+    return re.sub(r"\b(dm-|veth)[0-9a-f]{7,12}\b", r"\1…", text)
+
+
 def take_refusals(path: Path) -> None:
     answers = {}
     cases: Json = yaml.safe_load(path.read_text())
@@ -274,7 +281,7 @@ def take_refusals(path: Path) -> None:
                 for box in case.get("containers", []):
                     deployment.container_run(unchecked(spec.Container, box))
             except docker.errors.APIError as refused:
-                answers[name] = re.sub(r"\b[0-9a-f]{64}\b", "…", refused.explanation)
+                answers[name] = with_ids_hidden(refused.explanation)
             for box in engine.client.containers.list(all=True):
                 box.remove(force=True)
             engine.client.networks.prune()

@@ -364,3 +364,24 @@ def test_an_ordinary_persons_compose_file_runs_unchanged() -> None:
         "shop-web-1 -> shop-db-1:5432 tcp",
         "client -> shop-db-1:5432 tcp",
     } <= asked
+
+
+def test_a_macvlan_over_two_engines_says_which_addresses_may_be_given_twice() -> None:
+    text = """
+services:
+  one: {image: nginx, container_name: one, networks: [lan], x-hopcast: {host: h1}}
+  two: {image: nginx, container_name: two, networks: {lan: {ipv4_address: 10.1.0.9}}, x-hopcast: {host: h2}}
+networks: {lan: {driver: macvlan, driver_opts: {parent: eth0}, ipam: {config: [{subnet: 10.1.0.0/24}]}}}
+x-hopcast: {hosts: {h1: , h2: }}
+"""
+    notes = [note for note in loads(text, environment={}).notes if "on its own" in note]
+    assert len(notes) == 1 and "without an ipv4_address one may" in notes[0]
+
+
+def test_underlay_gives_the_addresses_that_the_file_does_not() -> None:
+    spec = loads(
+        "services: {web: {image: nginx}}\n"
+        "x-hopcast: {underlay: {subnet: 10.9.0.0/16, mtu: 9000, rate: 2.5gbit, delay: 500us}}",
+        environment={})
+    assert (spec.hosts[0].address, spec.clients[0].address) == ("10.9.0.101/16", "10.9.0.200/16")
+    assert (spec.underlay.mtu, spec.underlay.rate, spec.underlay.delay) == (9000, 2.5e9, 0.0005)

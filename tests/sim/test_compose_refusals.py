@@ -123,7 +123,15 @@ BAD: list[tuple[str, list[str]]] = [
         WEB + "networks: {a: {driver: brigde}}",
         ["c.yaml:4: networks.a.driver: driver 'brigde' is not modelled; did you mean 'bridge'?"],
     ),
-    (WEB + "networks: {a: {driver: macvlan}}", ["driver 'macvlan' is not modelled"]),
+    (WEB + "networks: {a: {driver: weavenet}}", ["driver 'weavenet' is not modelled"]),
+    (WEB + "networks: {a: {driver: macvlan, driver_opts: {macvlan_mode: brigde}}}", ["no mode of macvlan", "'bridge'"]),
+    (WEB + "networks: {a: {driver: macvlan, driver_opts: {com.docker.network.bridge.name: x}}}", ["not one that"]),
+    (WEB + "x-hopcast: {underlay: {rate: 100}}", ["c.yaml:4: x-hopcast.underlay.rate", "write it like 100mbit"]),
+    (WEB + "x-hopcast: {underlay: {subnet: 10.0.0.0/30}}", ["has no number", "give each machine an address"]),
+    (
+        WEB + "x-hopcast: {underlay: {subnet: 10.0.0.0/24}, hosts: {h: {address: 10.0.1.1/24}}}",
+        ["hosts.h.address: address 10.0.1.1 is outside the subnet 10.0.0.0/24"],
+    ),
     (WEB + "networks: {a: {driver: host}}", ["use `network_mode: host`"]),
     (
         WEB + "networks: {a: {external: true, name: bridge}}",

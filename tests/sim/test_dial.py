@@ -99,3 +99,15 @@ def test_what_has_no_address_or_is_not_published_cannot_be_dialled() -> None:
 def test_every_question_has_a_source_port_of_its_own_below_the_ephemeral_range() -> None:
     with pytest.raises(SpecError, match="more than 12768 questions"):
         dial(Question(source="c1", target="c2"), demo(), 12768, lambda *_: "10.0.0.1", lambda *_: None)
+
+
+def test_a_pings_size_and_df_are_part_of_the_dial() -> None:
+    dial = dialled("c1", "c2", size=1473, df=True)
+    assert (dial.size, dial.df) == (1473, True)
+    assert str(Question(source="c1", target="c2", size=1473, df=True)) == "c1 -> c2 ping of 1473 bytes, DF"
+
+
+def test_size_and_df_are_a_pings_alone() -> None:
+    with pytest.raises(SpecError, match="size and df are for pings"):
+        Spec(containers=demo().containers, networks=demo().networks,
+             questions=(Question(source="c1", target="c2", probe="tcp", port=80, df=True),))

@@ -128,6 +128,25 @@ def test_replicas_are_asked_once_for_all() -> None:
     assert {q.source for q in spec.questions} <= {"hopcast-web-1", "hopcast-db-1", "client", "host"}
 
 
+def test_ports_on_a_macvlan_are_asked_for_where_the_file_promises_them() -> None:
+    spec = loads(
+        """
+name: lan
+services:
+  web: {image: nginx, ports: ["8080:80"], networks: [lan]}
+  legs: {image: nginx, ports: ["8081:80"], networks: [front, lan]}
+networks: {front: , lan: {driver: macvlan, driver_opts: {parent: eth0}}}
+""",
+        environment={},
+    )
+    assert not spec.publishes("lan-web-1") and spec.publishes("lan-legs-1")
+    asked = {str(question) for question in default_questions(spec)}
+    assert "client -> 192.168.99.101:8080 tcp" in asked
+    assert "client -> lan-web-1:80 tcp" in asked
+    assert "client -> lan-legs-1:80 tcp (published)" in asked
+    assert str(parse_line(spec, "client -> web:80")) == "client -> lan-web-1:80 tcp"
+
+
 def test_replicas_are_asked_by_the_containers_name_for_the_services_means_any_of_them() -> None:
     spec = loads("services: {web: {image: nginx, scale: 2, expose: [80]}, db: {image: postgres}}", environment={})
     by_name = {q.target for q in spec.questions if q.by == "name"}

@@ -106,3 +106,22 @@ def test_questions_are_numbered_by_their_own_source_ports(question):
     assert [d.source_port for d in prediction.dials] == [20000, 20001]
 
 
+
+
+def test_checksum_of_a_quoted_datagram_is_wrong_once_nat_has_rewritten_it() -> None:
+    """The kernel corrects a partial checksum as if it were a whole one; seen on a real engine."""
+    _, prediction = answers(
+        topology("t").container("web", networks=["net"]).network("net"), "web -> 192.168.99.77:80 tcp timeout 4")
+    quoted = [s.packet.inner.csum for s in prediction.traces[0]
+              if s.kind is Kind.SEEN and s.where == "web" and s.packet and s.packet.inner]
+    assert quoted and set(quoted) == {"bad"}
+
+
+def test_machines_hang_on_a_wire_with_the_underlays_mtu() -> None:
+    _, prediction = answers(
+        topology("t").underlay(mtu=1400, subnet="10.77.0.0/24").container("web", networks=["lan"])
+        .network("lan", driver="macvlan", options={"parent": "eth0"}), "web -> host ping by ip")
+    links = prediction.plumbing.namespaces
+    assert {links["host"].interfaces["eth0"].mtu, links["web"].interfaces["eth0"].mtu} == {1400}
+    assert links["host"].interfaces["docker0"].mtu == 1500
+    assert links["host"].interfaces["eth0"].addresses == ("10.77.0.101/24",)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sim.dockerd.drivers.api import Driver, Engine
 from sim.dockerd.drivers.bridge import BridgeDriver
 from sim.dockerd.drivers.host import HostDriver
+from sim.dockerd.drivers.macvlan import MacvlanDriver
 from sim.dockerd.drivers.none import NullDriver
+from sim.dockerd.drivers.overlay import OverlayDriver
+from sim.dockerd.swarm import Swarm
 from sim.errors import PlumbError
+from sim.kernel.netns import Netns
 
-DRIVERS: dict[str, type[Driver]] = {"bridge": BridgeDriver, "host": HostDriver, "null": NullDriver}
+DRIVERS: dict[str, type[Driver]] = {
+    "bridge": BridgeDriver, "host": HostDriver, "macvlan": MacvlanDriver, "null": NullDriver,
+}
 
 PREDEFINED = {"none": "null", "host": "host", "bridge": "bridge"}
 """The networks that the engine makes at start, in its order, and their drivers."""
@@ -24,7 +32,12 @@ class Registry:
     """The drivers of one engine, each made once."""
 
     def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.drivers = {name: make(engine) for name, make in DRIVERS.items()}
+
+    def join_swarm(self, swarm: Swarm, tunnel: int, new_netns: Callable[[str], Netns]) -> None:
+        """The engine is a node now, with the address `tunnel`: it has the driver of swarm networks."""
+        self.drivers["overlay"] = OverlayDriver(self.engine, swarm, tunnel, new_netns)
 
     def get(self, name: str) -> Driver:
         """Raises PlumbError for a driver that the engine does not have, or that it would refuse."""

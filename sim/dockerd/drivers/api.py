@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from sim import spec
 from sim.dockerd.endpoint import Endpoint
@@ -34,6 +35,8 @@ class Driver:
     """Its containers live in the host's own namespace."""
     forwards = True
     """Its containers need the host to forward packets: the engine warns where it does not."""
+    needs_way_out = False
+    """Its networks lead nowhere else: a container there gets an interface on the engine's own bridge as well."""
     ports_discarded = ""
     """The engine's warning for published ports that have no effect."""
 
@@ -42,6 +45,10 @@ class Driver:
 
     def create_network(self, network: Network) -> None:
         """Make what stands on the host for a network. Raises PlumbError."""
+
+    def gateway(self, network: Network) -> IPv4Address | None:
+        """Where the default route of an endpoint on this network may lead (`SetGateway`)."""
+        return network.gateway
 
     def join(self, endpoint: Endpoint, sandbox: Netns, device: str) -> None:
         """Give a sandbox its interface on the network."""

@@ -1,0 +1,73 @@
+"""The overlay driver: one Ethernet for containers on many engines. On each engine that has an endpoint on the
+network there is a namespace of its own with a bridge `br0`, the containers' veths, and `vxlan0`, the way to the
+other engines.
+
+Each remote endpoint is a permanent neighbour entry (address -> MAC) and an entry of vxlan0's forwarding database
+(MAC -> that engine's address): the driver programs what others learn by flooding. No rule of iptables is written.
+
+Follows libnetwork of moby v20.10: drivers/overlay/ov_network.go, joinleave.go, peerdb.go.
+Left out: encryption (`--opt encrypted`), several subnets, IPv6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv4Address
+
+from sim.dockerd.drivers.api import Driver, Engine
+from sim.dockerd.endpoint import Endpoint
+from sim.dockerd.network import Network
+from sim.dockerd.swarm import Peer, Swarm
+from sim.kernel.netns import Netns
+from sim.kernel.veth import veth_pair
+from sim.kernel.vxlan import OVERHEAD, VxlanDevice
+
+BRIDGE, VXLAN = "br0", "vxlan0"
+MTU = "com.docker.network.driver.mtu"
+DEFAULT_MTU = 1500
+
+
+class OverlayDriver(Driver):
+    """`tunnel`: this engine's address on the underlay (`--advertise-addr`)."""
+
+    needs_way_out = True
+
+    def __init__(self, engine: Engine, swarm: Swarm, tunnel: int, new_netns: Callable[[str], Netns]) -> None:
+        super().__init__(engine)
+        self.swarm, self.tunnel, self.new_netns = swarm, tunnel, new_netns
+        self.namespaces: dict[str, Netns] = {}
+
+    def gateway(self, network: Network) -> IPv4Address | None:
+        """None: br0 has the gateway's address, but nothing is routed there."""
+        return None
+
+    def create_network(self, network: Network) -> None:
+        """What `initSubnetSandbox` makes for an engine's first endpoint on the network."""
+        shared = self.swarm.networks[network.name]
+        label = f"ov({network.name})@{self.engine.netns.label}"
+        netns = self.namespaces[network.name] = self.new_netns(label)
+        netns.add_bridge(BRIDGE, f"mac({label}:{BRIDGE})")
+        netns.add_address(BRIDGE, f"{shared.gateway}/{shared.pool.network.prefixlen}")
+        vxlan = VxlanDevice(VXLAN, netns, f"mac({label}:{VXLAN})", self.engine.netns, shared.vni, _mtu(network))
+        netns.enslave(BRIDGE, VXLAN)
+        shared.listen(partial(self._peer_add, vxlan))
+
+    def join(self, endpoint: Endpoint, sandbox: Netns, device: str) -> None:
+        assert endpoint.address is not None
+        netns, near = self.namespaces[endpoint.network.name], endpoint.host_device
+        veth_pair(netns, near, f"mac({netns.label}:{near})", sandbox, device, endpoint.mac, _mtu(endpoint.network))
+        netns.enslave(BRIDGE, near)
+        sandbox.add_address(device, endpoint.cidr)
+        self.swarm.networks[endpoint.network.name].tell(Peer(endpoint.address, endpoint.mac, self.tunnel))
+
+    def _peer_add(self, vxlan: VxlanDevice, peer: Peer) -> None:
+        """`peerAddOp`: this engine's own endpoints need no entry, they are on the bridge."""
+        if peer.tunnel != self.tunnel:
+            vxlan.netns.neighbours.add(vxlan.name, int(peer.address), peer.mac)
+            vxlan.append(peer.mac, peer.tunnel)
+
+
+def _mtu(network: Network) -> int:
+    """`maxMTU`"""
+    return (int(network.spec.options.get(MTU, "0")) or DEFAULT_MTU) - OVERHEAD

@@ -1,0 +1,105 @@
+"""An engine as a node of a swarm: the way out for overlay networks, and the sandboxes that swarm itself puts on each
+node.
+
+* `docker_gwbridge`: a bridge network of the engine's own, without communication between its members. A container whose
+  networks have no gateway gets a further interface there, behind all others; its default route leads out by it.
+* `ingress_sbox`: the node's end of the routing mesh, on the network `ingress` and on docker_gwbridge.
+* `lb(NETWORK)`: on each overlay network of the node, where virtual addresses of services are balanced.
+
+Follows moby v20.10: daemon/network.go (`setupIngress`), libnetwork's default_gateway.go, service_linux.go.
+Left out: services, their virtual addresses and ports (IPVS), leaving the swarm.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim import spec
+from sim.dockerd.endpoint import Endpoint, mac_of
+from sim.dockerd.network import Network
+from sim.dockerd.resolution import Resolution
+from sim.dockerd.sandbox import Sandbox
+from sim.dockerd.swarm import IN_VAIN, INGRESS, Swarm
+from sim.errors import PlumbError
+
+if TYPE_CHECKING:
+    from sim.dockerd.daemon import Daemon
+
+GWBRIDGE = "docker_gwbridge"
+INGRESS_SANDBOX = "ingress_sbox"
+NO_FILES = Resolution((), (), (), ())
+
+
+class Node:
+    """Made when the engine joins: `docker swarm init` or `docker swarm join`."""
+
+    def __init__(self, daemon: Daemon, swarm: Swarm) -> None:
+        self.daemon, self.swarm = daemon, swarm
+        daemon.network_create(spec.Network(name=GWBRIDGE, options={
+            "com.docker.network.bridge.name": GWBRIDGE,
+            "com.docker.network.bridge.enable_icc": "false",
+            "com.docker.network.bridge.enable_ip_masquerade": "true",
+        }))
+        daemon.networks[GWBRIDGE].way_out = True
+        ingress = self._here(INGRESS)
+        self._sandbox(INGRESS_SANDBOX, f"{INGRESS_SANDBOX}@{daemon.netns.label}",
+                      [self._endpoint(INGRESS_SANDBOX, ingress), self._way_out(INGRESS_SANDBOX)])
+
+    def network(self, name: str) -> Network | None:
+        """A network of the swarm, for a container: made on this node when it is the first one there. Raises
+        PlumbError.
+        """
+        if name in self.swarm.pending:
+            raise PlumbError(IN_VAIN)
+        shared = self.swarm.networks.get(name)
+        if shared is None:
+            return None
+        if not shared.spec.attachable:
+            raise PlumbError(f"Could not attach to network {name}: rpc error: code = PermissionDenied desc = network "
+                             f"{name} not manually attachable")
+        return self._here(name)
+
+    def attach(self, box: str, endpoints: list[Endpoint]) -> list[Endpoint]:
+        """What a container's endpoints bring along: the load balancer of a network that is new here, and the way
+        out.
+        """
+        for endpoint in endpoints:
+            self._balance(endpoint.network)
+        needs = any(e.network.driver.needs_way_out and not e.network.internal for e in endpoints)
+        if needs and not any(e.gateway is not None for e in endpoints):
+            return [self._way_out(box)]
+        return []
+
+    def _here(self, name: str) -> Network:
+        """The swarm's network as this engine has it."""
+        if name not in self.daemon.networks:
+            shared = self.swarm.networks[name]
+            network = Network(shared.spec, self.daemon.drivers.get(shared.spec.driver), pool=shared.pool,
+                              gateway=shared.gateway, names=shared.names)
+            network.driver.create_network(network)
+            self.daemon.networks[name] = network
+        return self.daemon.networks[name]
+
+    def _balance(self, network: Network) -> None:
+        label = f"lb({network.name})@{self.daemon.netns.label}"
+        if network.name in self.swarm.networks and label not in self._sandboxes:
+            self._sandbox("lb", label, [self._endpoint("lb", network)])
+
+    @property
+    def _sandboxes(self) -> list[str]:
+        return [each.netns.label for each in self.daemon.sandboxes_of_its_own]
+
+    def _endpoint(self, who: str, network: Network) -> Endpoint:
+        assert network.pool is not None
+        address = network.pool.request()
+        return Endpoint(who, network, address, mac_of(address), network.driver.gateway(network))
+
+    def _way_out(self, who: str) -> Endpoint:
+        """`setupDefaultGW`"""
+        return self._endpoint(who, self.daemon.networks[GWBRIDGE])
+
+    def _sandbox(self, who: str, label: str, endpoints: list[Endpoint]) -> None:
+        sandbox = Sandbox(who, self.daemon.new_netns(label), NO_FILES, endpoints)
+        sandbox.populate()
+        sandbox.start_resolver()  # nobody lives there who would ask it: its rules are what there is to see
+        self.daemon.sandboxes_of_its_own.append(sandbox)
