@@ -4,9 +4,11 @@ Kernel time stamps order all frames, but two runs of the same cause and effect m
 with what goes the other. So events are compared as a Mazurkiewicz trace: two runs are the same when they differ only in
 the order of *independent* events. Dependent, so never swapped, are
 
-1. the events of one packet: its hops come in the predicted order. Where a frame is flooded its copies run side by side:
-   they all follow its first event, but among themselves only events in one namespace keep their order, and not the
-   order in which a bridge serves its ports;
+1. the events of one packet: its hops come in the predicted order. Packets that are equal in all that is compared (a SYN
+   sent again, the ICMP errors about both) are told apart by number: the first at one point is the first at the next. A
+   later one may still be on its way when an earlier one is further on. Where a frame is flooded its copies run side by
+   side: they all follow its first event, but among themselves only events in one namespace keep their order, and not
+   the order in which a bridge serves its ports;
 2. the events of one dialogue at one point, save two races: the end of one direction (FIN, RST) with whatever goes the
    other way once the connection is open, and two answers of a name server;
 3. the beginnings of dialogues: ARP before what waited for it, the name before the connection, the client's connection
@@ -42,12 +44,13 @@ def inversions(mine: list[Event], seen: list[Event]) -> list[tuple[Event, Event]
     taken: Counter[Event] = Counter()
     numbered = []
     for event in mine:
-        numbered.append((event, places[event][taken[event]]))
+        numbered.append((event, places[event][taken[event]], taken[event]))
         taken[event] += 1
     flooded = _flooded(mine)
     return [
-        (x, y) for (x, i), (y, j) in combinations(numbered, 2)
+        (x, y) for (x, i, n), (y, j, m) in combinations(numbered, 2)
         if j < i and seen[i].at != seen[j].at and _dependent(x, y, flooded)
+        and not (n > m and x.packet == y.packet and x.point != y.point and taken[x] == taken[y])
     ]
 
 

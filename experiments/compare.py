@@ -80,7 +80,7 @@ def facets(namespace: Namespace) -> dict[str, list[str]]:
     """A namespace as facets of readable lines, order kept where order means something (rules, nameservers)."""
     links = sorted(namespace.interfaces.values(), key=lambda i: i.name)
     lines = {
-        "links": [f"{i.name} {i.kind} mtu {i.mtu} {'up' if i.up else 'down'}" for i in links],
+        "links": [f"{i.name} {i.kind} mtu {i.mtu} {'up' if i.up else 'down'} {i.options}".rstrip() for i in links],
         "addresses": [f"{i.name} {address}" for i in links for address in i.addresses],
         "MAC addresses": [f"{i.name} {i.mac}" for i in links if i.mac],
         "bridge members": sorted(f"{i.master} has {i.name}" for i in links if i.master),
@@ -89,6 +89,8 @@ def facets(namespace: Namespace) -> dict[str, list[str]]:
             for r in namespace.routes),
         "listeners": sorted(f"{protocol} {address}:{port}" for protocol, address, port in namespace.listeners),
         "nameservers": list(namespace.nameservers),
+        "permanent neighbours": sorted(namespace.neighbours),
+        "tunnel endpoints": sorted(namespace.remotes),
     }
     for table in sorted(namespace.rules):
         lines[f"iptables {table}"] = unordered(_with_dns_ports_renamed(namespace.rules[table]))

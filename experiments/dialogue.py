@@ -18,12 +18,20 @@ IGMP                    an interface announces its multicast groups when it come
 other questions' tails  a frame whose ports or ICMP ident are the source port of another question's dial (`others`); a
                         TCP segment of an ephemeral port of which no SYN is in the trace; an answer of port 53 to a
                         query that is not in the trace. With no frame lost, each of these began before this question.
+swarm's control plane   TCP and UDP from or to the ports 2377 and 7946: managers and gossip talk
+                        several times a second, whatever is asked. Where the topology names such a port, it is compared.
 after the window        frames later than `until`, on both sides: nobody looked on.
 ======================  ==============================================================================================
+
+One header is compared by what it must fulfil: VXLAN's UDP source port is a hash with a random key. It must lie in the
+kernel's range (here EPHEMERAL) and stay the same for all packets of a flow in one direction; then it is called "flow
+hash", else it keeps its number, and agrees with nothing.
 
 Names used: a *dialogue* is what one client port, ICMP ident or pair of ARP speakers says and hears: NAT may rewrite
 every address and the server's port on the way, but not that (Linux keeps the source port unless it is taken).
 A *packet* is what stays of a datagram under rewriting: its dialogue, direction, flags, sequence number and length.
+A fragment behind the first has no port or ident: it is a packet by its addresses, offset and length, and a dialogue of
+its own by its offset, for on another CPU it may overtake the others.
 """
 
 from __future__ import annotations
@@ -42,6 +50,8 @@ EPHEMERAL = range(32768, 61000)
 
 DNS = 53
 IGMP = 2
+SWARM_PORTS = frozenset({2377, 7946})
+"""The manager's API and gossip (docs.docker.com/engine/swarm/swarm-tutorial)."""
 PORTS = ("tcp.sport", "tcp.dport", "udp.sport", "udp.dport")
 
 
@@ -112,7 +122,8 @@ class _Speakers:
                     about = self.of(packet.inner)
                     return _Speech(f"error about {about.protocol}", about.client, not about.forward)
                 return _Speech("icmp", icmp.ident, icmp.type == IcmpType.ECHO_REQUEST)
-        return _Speech("ip", packet.ip.proto if packet.ip else 0, True)
+        # A later fragment: a packet of its own, which may overtake the others on another CPU.
+        return _Speech("fragment", packet.ip.offset if packet.ip else 0, True)
 
 
 def events(
@@ -134,19 +145,20 @@ def events(
     steps = [s for s in trace if s.kind is Kind.SEEN and s.point in wanted and s.packet is not None
              and not (s.packet.ip and s.packet.ip.proto == IGMP) and (until is None or s.at <= until)]
     own = dial.source_port if dial else None
+    steps = _without_control_plane(steps, SWARM_PORTS - {*fixed, dial.port if dial else 0})
     steps = _without_others(steps, frozenset(others) - {own})
     steps = _without_reconfirmation(steps)
     steps = _without_earlier_connections(steps, own)
 
     named = {*fixed, *([dial.port, dial.source_port] if dial else [])}
     renamed: dict[int, str] = {}
-    speakers = _Speakers(own)
+    speakers, tunnels = _Speakers(own), _Tunnels()
     result = []
     for step in steps:
         packet = step.packet
         assert packet is not None
         speech = speakers.of(packet)
-        headers = _headers(packet, renamed, named)
+        headers = tunnels.checked(packet, _headers(packet, renamed, named))
         client = renamed.get(speech.client, speech.client) if isinstance(speech.client, int) else speech.client
         dialogue = f"{speech.protocol} {client}"
         result.append(Event(
@@ -156,6 +168,28 @@ def events(
             bridge_tap=step.way == "in" and step.point in bridges, at=step.at,
         ))
     return result
+
+
+class _Tunnels:
+    """The source port that each flow through a tunnel was seen with first."""
+
+    def __init__(self) -> None:
+        self.ports: dict[tuple[Any, ...], int] = {}
+
+    def checked(self, packet: Packet, headers: dict[str, Any]) -> dict[str, Any]:
+        """The headers, with VXLAN's source port by what it must fulfil."""
+        if packet.vxlan is None or packet.inner is None or packet.ip is None or not isinstance(packet.l4, Udp):
+            return headers
+        inner, port = packet.inner, packet.l4.sport
+        ends: tuple[Any, ...] = ()
+        if inner.ip is not None:
+            ends = inner.ip.src, inner.ip.dst, inner.ip.proto
+            if isinstance(inner.l4, Tcp | Udp) and not inner.ip.mf:
+                ends += inner.l4.sport, inner.l4.dport
+        flow = packet.ip.src, packet.ip.dst, packet.vxlan.vni, *ends
+        if port in EPHEMERAL and self.ports.setdefault(flow, port) == port:
+            headers["udp.sport"] = "flow hash"
+        return headers
 
 
 def _core(packet: Packet) -> Packet:
@@ -174,13 +208,17 @@ def _identity(packet: Packet) -> tuple[Any, ...]:
             return ("udp", len(packet.payload))
         case Icmp(type=kind, code=code, seq=seq):
             return ("icmp", int(kind), int(code), seq, *(_identity(packet.inner) if packet.inner else ()))
-    return ("ip", len(packet.payload))
+    header = packet.ip  # a fragment but the first
+    return ("ip", len(packet.payload), *((header.src, header.dst, header.offset) if header else ()))
 
 
 def _headers(packet: Packet, renamed: dict[int, str], named: Collection[int]) -> dict[str, Any]:
     """`Packet.fields()` without what is not compared, ephemeral ports by their names."""
     headers = {}
     for name, value in packet.fields().items():
+        if packet.vxlan is not None and name == "udp.sport":
+            headers[name] = value
+            continue
         if name.endswith(PORTS) and value in EPHEMERAL and value not in named:
             value = renamed.setdefault(value, f"eph{len(renamed) + 1}")
         headers[name] = value
@@ -210,6 +248,18 @@ def _innermost(packet: Packet) -> Packet:
     while packet.inner is not None:
         packet = packet.inner
     return packet
+
+
+def _without_control_plane(steps: list[Step], ports: frozenset[int]) -> list[Step]:
+    """What swarm's own programs say to each other."""
+
+    def theirs(step: Step) -> bool:
+        match step.packet and step.packet.l4:
+            case Tcp(sport=s, dport=d) | Udp(sport=s, dport=d):
+                return s in ports or d in ports
+        return False
+
+    return [s for s in steps if not theirs(s)]
 
 
 def _without_others(steps: list[Step], others: frozenset[int | None]) -> list[Step]:

@@ -26,6 +26,7 @@ WORDS = {
     Kind.CONNTRACK_NEW: "conntrack", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT", Kind.VETH: "veth",
     Kind.BRIDGE: "bridge", Kind.BR_NETFILTER: "br_netfilter", Kind.LOOPBACK: "loopback", Kind.LINK: "wire",
     Kind.ICMP_ERROR: "ICMP error sent", Kind.DELIVER: "delivered", Kind.DROP: "DROPPED", Kind.PROXY: "docker-proxy",
+    Kind.ENCAP: "into the tunnel", Kind.DECAP: "out of the tunnel", Kind.FRAGMENT: "fragments",
     Kind.DNS: "name server", Kind.RECEIVE: "read by the process",
 }
 QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.HOOK, Kind.RECEIVE})

@@ -14,6 +14,10 @@ their departure time instead (skb->tstamp_type), are stamped at each tap, and th
 has left by the other port (br_handle_frame_finish). Stamps are reported as they are; the comparison knows of this
 (`experiments/causality.py`).
 
+A frame that waits here shares its bytes with the kernel's packet, and some code writes to those in place: where a host
+puts fragments together, translates the address and cuts again (`ip_do_fragment`'s quick path), the later fragments show
+the new header also at the taps before. Paths of fragments through NAT can't be compared for that.
+
 Left out: IPv6 and other protocols (a filter in the kernel keeps them from the buffers), and anything sent by drivers
 without passing a tap.
 """
@@ -51,6 +55,9 @@ BUFFER_BYTES = 16 << 20
 LARGEST_FRAME = 1 << 17
 """Segmentation offload shows the kernel's own super-packets: 64 KiB and the headers."""
 
+ABOVE = ("bridge", "macvlan")
+"""Drivers whose devices get a frame from the device below, with the stamp that it got there."""
+
 IPV4_AND_ARP = (
     # (code, jump if true, jump if false, k): classic BPF, as `tcpdump -dd 'ip or arp'` prints it
     (0x28, 0, 0, 12),  # ldh [12]: the EtherType
@@ -73,7 +80,7 @@ class Point:
 
 @dataclass(slots=True)
 class _Tap:
-    """An open socket. `above`: 1 for a device that gets its frames from another device of the namespace (a bridge)."""
+    """An open socket. `above`: 1 for a device that gets its frames from another device of the machine (ABOVE)."""
 
     point: Point
     listener: L2ListenSocket
@@ -187,7 +194,7 @@ def _open_all(points: list[Point]) -> list[_Tap]:
     try:
         for point in points:
             listener = _listen(point)
-            taps.append(_Tap(point, listener, int(_driver(listener.ins, point.ifname) == "bridge")))
+            taps.append(_Tap(point, listener, int(_driver(listener.ins, point.ifname) in ABOVE)))
     except BaseException:
         for tap in taps:
             tap.listener.close()

@@ -10,7 +10,9 @@ Left out: IP and TCP options (skipped when decoding, never written), and everyth
 
 The transport checksum is one of three states. A capture on veth, bridge or loopback shows mostly "partial": the
 kernel wrote only the folded sum of the pseudo-header and left the rest to a device that never computes it
-(CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). "bad" is neither that nor "valid".
+(CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). "bad" is neither that nor "valid". Around an inner
+packet whose checksum is still partial, VXLAN's is the sum that will be right once the inner one is filled in (local
+checksum offload, the same document): that is "valid" too.
 """
 
 from __future__ import annotations
@@ -101,6 +103,15 @@ def checksum_state(proto: int, src: int, dst: int, segment: bytes) -> str:
     return "partial" if found == _partial(pseudo) else "bad"
 
 
+def _as_if_filled(segment: bytes, frame: bytes) -> bytes:
+    """What adds up like a segment that ends in `frame`, once that one's own checksum is filled in: the inner segment
+    then adds up to the complement of its pseudo header's sum (`lco_csum`)."""
+    header = 14 + 4 * (frame[14] & 15)
+    inner = _pseudo_header(frame[14 + 9], int.from_bytes(frame[26:30], "big"), int.from_bytes(frame[30:34], "big"),
+                           len(frame) - header)
+    return segment[:len(segment) - len(frame) + header] + (~_partial(inner) & 0xFFFF).to_bytes(2, "big")
+
+
 def _header(layer: type[ScapyPacket], raw: bytes, length: int) -> tuple[ScapyPacket, bytes]:
     """The fields of one layer, read from the first `length` bytes; and the bytes after them."""
     head = layer()
@@ -134,6 +145,10 @@ def _decode_transport(packet: Packet, body: bytes, *, complete: bool) -> None:
             tunnel, frame = _header(ScapyVxlan, rest, 8)
             if inner := decode(frame):
                 packet.vxlan, packet.inner, packet.payload = Vxlan(tunnel.vni), inner, b""
+                if complete and inner.csum == "partial" and packet.csum != "partial":
+                    pseudo = _pseudo_header(proto, packet.ip.src, packet.ip.dst, len(body))
+                    none = body[6:8] == b"\0\0"
+                    packet.csum = "valid" if none or not checksum(pseudo + _as_if_filled(body, frame)) else "bad"
     elif proto == Proto.TCP and len(body) >= 20:
         head, _ = _header(ScapyTcp, body, 20)
         packet.l4 = Tcp(head.sport, head.dport, int(head.flags) & TCP_FLAGS, head.seq, head.ack)
@@ -171,7 +186,8 @@ def _encode_transport(packet: Packet, header: IPv4) -> bytes:
                                      chksum=0)) + packet.payload
             at = 16
             pseudo = _pseudo_header(Proto.TCP, header.src, header.dst, len(segment))
-    right = checksum(pseudo + segment)
+    offloaded = packet.vxlan is not None and packet.inner is not None and packet.inner.csum == "partial"
+    right = checksum(pseudo + (_as_if_filled(segment, inner) if offloaded else segment))
     if at == 6 and not right:
         right = 0xFFFF  # RFC 768: a sum of zero is sent as all ones, for zero says that there is none
     if packet.csum == "partial":

@@ -1,8 +1,9 @@
 """A Spec onto real engines, through the Docker SDK, as `docker compose up` does it.
 
-Networks first, on every host, then containers, all in the Spec's order. A container is created on its first network,
-connected to the others in order, then started; its process sleeps (`live/image.py`). The body of each request is
-written here and not by the SDK's helpers, which refuse some of what the engine itself answers (ports in mode host).
+Networks first, on every host that has a container on them, then containers, all in the Spec's order. A container is
+created on its first network, connected to the others in order, then started; its process sleeps (`live/image.py`). The
+body of each request is written here and not by the SDK's helpers, which refuse some of what the engine itself answers
+(ports in mode host).
 
 As in Compose, a service's name is an alias of its containers on user-defined networks, and a port without an address
 is bound where the network's `host_binding_ipv4` says, else everywhere: `0.0.0.0` counts as no address.
@@ -17,12 +18,14 @@ from typing import Any
 from docker.errors import APIError, DockerException
 from docker.types import IPAMConfig, IPAMPool
 
-from live import image
+from live import image, swarm
 from live.deployment import Deployment, Machines
 from sim.errors import LabError, PlumbError
 from sim.spec import DEFAULT_NETWORK, Attachment, Container, Network, Spec
 
 ANYWHERE = "0.0.0.0"
+NOT_SUPPORTED = "operation not supported"
+"""EOPNOTSUPP, which is the kernel's answer and not the engine's: a dummy parent without the dummy driver, for one."""
 
 Progress = Callable[[str], None]
 
@@ -35,16 +38,20 @@ def deploy(machines: Machines, spec: Spec, progress: Progress | None = None) -> 
         with _engine_answers(f"host {host.name}"):
             image.ensure(machines.engine(host.name), [c.image for c in spec.containers if c.host == host.name])
     for network in spec.networks:
-        for host in spec.hosts:
+        for name in spec.hosts_of(network.name):
             say(f"network {network.name}")
-            create_network(machines.engine(host.name), network)
+            create_network(machines.engine(name), network)
     containers: dict[str, str] = {}
     warnings: list[str] = []
     for box in spec.containers:
         say(f"container {box.name}")
         containers[box.name], said = run_container(machines.engine(box.host), box)
         warnings += said
-    return Deployment(spec, machines, containers, tuple(warnings))
+    deployment = Deployment(spec, machines, containers, tuple(warnings))
+    if spec.in_swarm:
+        say("waiting until all engines know all endpoints")
+        swarm.settle(deployment)
+    return deployment
 
 
 def create_network(client: Any, network: Network) -> str:
@@ -111,7 +118,11 @@ def _engine_answers(where: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise PlumbError(str(error.explanation or error), where=where) from error
+        said = str(error.explanation or error)
+        if said.endswith(NOT_SUPPORTED):
+            raise LabError(f"{where}: {said}: this kernel lacks what the engine asks it for",
+                           mend="see hopcast doctor") from error
+        raise PlumbError(said, where=where) from error
     except DockerException as error:
         raise LabError(f"{where}: {error}") from error
     except OSError as error:  # requests' errors: the engine hung up, or a call took longer than its time limit

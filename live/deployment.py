@@ -16,6 +16,8 @@ from docker.errors import APIError, DockerException
 from sim.errors import LabError, PlumbError
 from sim.spec import Spec
 
+INGRESS, INGRESS_SANDBOX = "ingress", "ingress_sbox"
+
 
 class Machines(Protocol):
     """Where hosts and clients are. `Lab` is one."""
@@ -28,6 +30,9 @@ class Machines(Protocol):
 
     def engine(self, host: str) -> docker.DockerClient:
         """The client of a host's engine."""
+
+    def sandboxes(self, host: str) -> Path:
+        """The folder where a host's engine keeps the namespaces of its sandboxes."""
 
     def own_labels(self) -> tuple[str, ...]:
         """Namespaces that belong to the underlay and are no part of the Spec."""
@@ -81,8 +86,24 @@ class Deployment:
         return self.machines.netns_path(owner)
 
     def namespaces(self) -> dict[str, Path]:
-        """Every namespace of the Spec once, by the label of its owner: hosts, clients, containers."""
-        return {owner: self.netns_path(owner) for owner in dict.fromkeys(map(self.spec.netns_of, self.spec.labels()))}
+        """Every namespace of the Spec once, by the label of its owner: hosts, clients, containers, then the
+        engines' own.
+        """
+        owners = dict.fromkeys(map(self.spec.netns_of, self.spec.labels()))
+        return {owner: self.netns_path(owner) for owner in owners} | self.engine_namespaces()
+
+    def engine_namespaces(self) -> dict[str, Path]:
+        """Of each engine in a swarm: what swarm itself puts there. The engine names them by the beginning of an id."""
+        if not self.spec.in_swarm:
+            return {}
+        found: dict[str, Path] = {}
+        for (host, name), ident in self.network_ids.items():
+            folder = self.machines.sandboxes(host)
+            candidates = {f"ov({name})@{host}": f"1-{ident[:10]}", f"lb({name})@{host}": f"lb_{ident[:9]}"}
+            if name == INGRESS:
+                candidates[f"{INGRESS_SANDBOX}@{host}"] = INGRESS_SANDBOX
+            found |= {label: folder / file for label, file in candidates.items() if (folder / file).exists()}
+        return found
 
     def underlay(self) -> dict[str, Path]:
         """The namespaces that are not the Spec's: the wire and its name server."""

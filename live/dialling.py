@@ -20,7 +20,7 @@ from sim.packet import IcmpType, Unreach, icmp_name
 from sim.spec import Dial
 from sim.trace import Answer, Outcome
 
-PING_PAYLOAD = bytes(56)
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 IP_RECVERR = 11
 SO_EE_ORIGIN_ICMP = 2
 
@@ -34,6 +34,7 @@ OUTCOMES = {
     errno.EACCES: Outcome.PROHIBITED,
     errno.EPERM: Outcome.PROHIBITED,
     errno.ETIMEDOUT: Outcome.TIMEOUT,
+    errno.EMSGSIZE: Outcome.TOO_LARGE,
 }
 """What an errno means to the one who asked. Any other is a fault of the lab and stays an exception."""
 
@@ -64,8 +65,10 @@ def dial_address(dial: Dial, address: str) -> Answer:
 
 
 def _ping(sock: socket.socket, dial: Dial, address: str, end: float) -> tuple[str, str]:
-    request = struct.pack("!BBHHH", IcmpType.ECHO_REQUEST, 0, 0, dial.source_port, 1) + PING_PAYLOAD
+    request = struct.pack("!BBHHH", IcmpType.ECHO_REQUEST, 0, 0, dial.source_port, 1) + bytes(dial.size)
     request = request[:2] + checksum(request).to_bytes(2, "big") + request[4:]
+    if dial.df:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
     sock.connect((address, 0))
     sock.send(request)
     while True:

@@ -10,7 +10,7 @@ lookups are answers and not timeouts. The machines have no default route: the wi
 Several labs live side by side: names, folders and control groups carry a run id. The lab ends with the `with` block,
 with an exception, Ctrl-C, SIGTERM or SIGHUP, at the latest when the interpreter exits; after `kill -9` with
 `cleanup.down_all()`.
-Left out: loss and delay on the wire (a later feature of Spec), IPv6.
+The wire has the MTU, rate and delay of the Spec's underlay. Left out: loss, IPv6.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from types import FrameType, TracebackType
 
 import docker
 
-from live import cgroup, cleanup, daemon, engine, nameserver, netns, state
+from live import cgroup, cleanup, daemon, engine, nameserver, netns, shaping, state, swarm
 from sim.errors import LabError, SpecError
 from sim.spec import Spec
 
@@ -109,6 +109,11 @@ class Lab:
         """The Docker SDK's client of a host's engine."""
         return self._engines[host]
 
+    def sandboxes(self, host: str) -> Path:
+        """Where a host's engine keeps its network namespaces: seen through its own mounts."""
+        dockerd = self.daemons[host]
+        return Path(f"/proc/{dockerd.pid}/root{dockerd.folder}/private/exec/netns")
+
     def own_labels(self) -> tuple[str, ...]:
         """Namespaces that the lab has besides the Spec's."""
         return WIRE, DNS
@@ -175,6 +180,11 @@ class Lab:
         for label, dockerd in self.daemons.items():
             self._engines[label] = dockerd.wait_ready()
             progress(f"Docker Engine {self._engines[label].version()['Version']} on {label} is ready")
+        if spec.in_swarm:
+            progress("forming a swarm")
+            hosts = {host.name: (self.netns_path(host.name), spec.uplink_address(host.name)) for host in spec.hosts}
+            swarm.acquaint(hosts, self.netns_path(WIRE), {name: f"to-{index}" for index, name in enumerate(hosts)})
+            swarm.form(self, spec)
         record.ready = True
         record.save()
 
@@ -185,7 +195,9 @@ class Lab:
         netns.bridge(wire, SWITCH)
         routes = {client.name: client.routes for client in self.spec.clients}
         for index, (label, address) in enumerate(machines.items()):
-            netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}")
+            netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}", mtu=self.spec.underlay.mtu)
+            shaping.shape(self.netns_path(label), "eth0", self.spec.underlay)
+            shaping.shape(wire, f"to-{index}", self.spec.underlay)
             netns.address(self.netns_path(label), "eth0", address, routes.get(label, ()))
         netns.enslave(wire, SWITCH, [f"to-{index}" for index in range(len(machines))])
 

@@ -7,6 +7,7 @@ Left out: IPv6, tables other than main, multipath routes.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from live import netns
 IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 RT_TABLE_MAIN = 254
 RTN_UNICAST = 1
+NUD_PERMANENT = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Link:
     master: int = 0
     peer: int = 0
     addresses: tuple[str, ...] = ()
+    options: str = ""
+    """A macvlan's mode, a vxlan's id, port and flags, in the words of `ip -d link`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,40 @@ def _link(message: Any, addresses: tuple[str, ...]) -> Link:
         index=message["index"], name=message.get_attr("IFLA_IFNAME"), kind=kind,
         mac=(message.get_attr("IFLA_ADDRESS") or "").lower(), mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & IFF_UP), master=message.get_attr("IFLA_MASTER") or 0,
-        peer=message.get_attr("IFLA_LINK") or 0, addresses=addresses)
+        peer=message.get_attr("IFLA_LINK") or 0, addresses=addresses,
+        options=OPTIONS[kind](info.get_attr("IFLA_INFO_DATA")) if kind in OPTIONS and info else "")
+
+
+def _vxlan(data: Any) -> str:
+    flags = [name for name in ("proxy", "l2miss", "l3miss") if data.get_attr(f"IFLA_VXLAN_{name.upper()}")]
+    number, port = data.get_attr("IFLA_VXLAN_ID"), data.get_attr("IFLA_VXLAN_PORT")
+    return " ".join([f"id {number}", f"dstport {port}", *flags])
+
+
+def _macvlan(data: Any) -> str:
+    return f"mode {data.get_attr('IFLA_MACVLAN_MODE')}"
+
+
+OPTIONS: dict[str, Callable[[Any], str]] = {"macvlan": _macvlan, "vxlan": _vxlan}
+
+Triples = list[tuple[str, str, str]]
+
+
+def permanent(path: Path) -> tuple[Triples, Triples]:
+    """(address, device, MAC) of permanent neighbours, and (MAC, device, address) of what tunnels hold permanently."""
+    return netns.call(path, _permanent)
+
+
+def _permanent() -> tuple[Triples, Triples]:
+    with IPRoute() as route:
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in route.get_links()}
+        found: list[Triples] = []
+        for family in (socket.AF_INET, socket.AF_BRIDGE):
+            found.append([
+                (entry.get_attr("NDA_DST"), names[entry["ifindex"]], entry.get_attr("NDA_LLADDR"))
+                for entry in route.get_neighbours(family=family)
+                if entry["state"] & NUD_PERMANENT and entry.get_attr("NDA_DST")])
+    return found[0], [(mac, device, remote) for remote, device, mac in found[1]]
 
 
 def _route(message: Any, names: dict[int, str]) -> RouteLine:

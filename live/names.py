@@ -20,6 +20,8 @@ from sim.packet import BROADCAST, ZERO_MAC
 from sim.spec import DEFAULT_NETWORK, Container
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
+GWBRIDGE = "docker_gwbridge"
+"""The bridge, and the engine's network, that leads out of overlay networks."""
 DRAWN = re.compile(r"br-[0-9a-f]{12}")
 DEVICE = re.compile(r"[^\s()@\"/]+")
 
@@ -49,6 +51,12 @@ class Names:
         """The symbol of a random MAC, else the MAC itself."""
         return self.macs.get(real.lower(), real.lower())
 
+    def mac_of(self, label: str, link: Link) -> str:
+        """As `mac`, for a device: a bridge without an address of its own has one of its ports', and both have their
+        symbol.
+        """
+        return f"mac({label}:{self.device(label, link.name)})" if link.mac in self.macs else self.mac(link.mac)
+
     def text(self, label: str, line: str) -> str:
         """A line of iptables-save with its devices renamed."""
         return DEVICE.sub(lambda match: self.device(label, match[0]), line)
@@ -70,12 +78,21 @@ def learn(deployment: Deployment) -> Names:
     for host in spec.hosts:
         names.devices[host.name] = {
             real: f"br({network})" for real, network in network_of[host.name].items() if DRAWN.fullmatch(real)}
+        names.devices[host.name] |= {
+            f"dm-{ident[:12]}": f"dm({network})"
+            for (where, network), ident in deployment.network_ids.items() if where == host.name}
     for box in spec.containers:
         if spec.netns_of(box.name) == box.name:
-            _name_veths(names, box, network_of[box.host])
+            _name_veths(names, box.name, box.name, box.host, network_of[box.host])
+    for label in deployment.engine_namespaces():
+        sandbox, _, where = label.rpartition("@")
+        if not sandbox.startswith("ov("):
+            _name_veths(names, label, sandbox.partition("(")[0], where, network_of[where])
+    # A container's address stays as it is wherever it shows: macvlan in mode passthru gives it to the parent as well.
+    fixed = {mac for label in here for mac in _fixed_macs(spec.container(label), names.links[label])}
     for label, found in names.links.items():
-        fixed = _fixed_macs(spec.container(label), found) if label in here else set()
-        for link in found:
+        # A bridge that takes one of its ports' addresses is the one that speaks with it: so bridges come last.
+        for link in sorted(found, key=lambda each: each.kind == "bridge"):
             if link.mac not in ("", ZERO_MAC, BROADCAST) and link.mac not in fixed:
                 names.macs[link.mac] = f"mac({label}:{names.device(label, link.name)})"
     for label in deployment.underlay():
@@ -85,7 +102,7 @@ def learn(deployment: Deployment) -> Names:
 
 def _networks(deployment: Deployment, host: str) -> dict[str, str]:
     """A host's bridges, by their real names -> the network: named by the user, or by dockerd after the network's id."""
-    found = {"docker0": DEFAULT_NETWORK}
+    found = {"docker0": DEFAULT_NETWORK, GWBRIDGE: GWBRIDGE}
     for (where, name), ident in deployment.network_ids.items():
         if where == host and name != DEFAULT_NETWORK:
             network = deployment.spec.network(name)
@@ -93,21 +110,25 @@ def _networks(deployment: Deployment, host: str) -> dict[str, str]:
     return found
 
 
-def _name_veths(names: Names, box: Container, network_of: Mapping[str, str]) -> None:
-    """The host's ends of a container's veths, by the peer's index and the bridge that they are in."""
-    on_host = {link.index: link for link in names.links[box.host]}
-    renamed = names.devices[box.host]
-    for link in names.links[box.name]:
-        peer = on_host.get(link.peer) if link.kind == "veth" else None
-        bridge = on_host[peer.master].name if peer is not None and peer.master in on_host else ""
-        if peer is not None and bridge in network_of:
-            renamed[peer.name] = f"veth({box.name}@{network_of[bridge]})"
+def _name_veths(names: Names, label: str, shown: str, host: str, network_of: Mapping[str, str]) -> None:
+    """The other ends of a sandbox's veths, which point at each other by their indexes: in the host's namespace,
+    known by the bridge that they are in, or in that of an overlay network."""
+    for where, found in names.links.items():
+        overlay, _, on = where.rpartition("@")
+        if where != host and not (on == host and overlay.startswith("ov(")):
+            continue
+        by_index = {link.index: link for link in found}
+        for link in names.links[label]:
+            peer = by_index.get(link.peer) if link.kind == "veth" else None
+            if peer is None or peer.kind != "veth" or peer.peer != link.index or peer.master not in by_index:
+                continue
+            network = overlay[3:-1] if overlay else network_of.get(by_index[peer.master].name)
+            if network:
+                names.devices.setdefault(where, {})[peer.name] = f"veth({shown}@{network})"
 
 
 def _fixed_macs(box: Container | None, found: Iterable[Link]) -> set[str]:
-    if box is None:
-        return set()
-    asked = {box.mac_address, *(attachment.mac_address for attachment in box.attachments)}
+    asked = {box.mac_address, *(attachment.mac_address for attachment in box.attachments)} if box else set()
     derived = {
         "02:42:" + ":".join(f"{int(part):02x}" for part in address.partition("/")[0].split("."))
         for link in found for address in link.addresses

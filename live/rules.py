@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from live import engine, names, netns
+from live import engine, links, names, netns
 from live.deployment import Deployment
 from live.links import Link
 from live.names import Names
@@ -36,6 +36,7 @@ def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
     known = known or names.learn(deployment)
     spec = deployment.spec
     machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
+    engines = deployment.engine_namespaces()
     seen = {}
     for label, path in deployment.namespaces().items():
         with netns.inside(path) as there:
@@ -48,7 +49,8 @@ def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
             [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
             {table: [known.text(label, line) for line in lines] for table, lines in rules.items()},
             sorted({sockets[inode] for inode in sockets.keys() & holders}),
-            _nameservers(deployment.etc(label) / "resolv.conf"))
+            [] if label in engines else _nameservers(deployment.etc(label) / "resolv.conf"),
+            *_permanent(path, label, known))
     return Plumbing(seen, list(deployment.warnings))
 
 
@@ -56,8 +58,16 @@ def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interfac
     by_index = {link.index: link.name for link in known.links[label]}
     for link in known.links[label]:
         yield Interface(
-            known.device(label, link.name), _kind(link, machine=machine), known.mac(link.mac), link.addresses, link.mtu,
-            known.device(label, by_index[link.master]) if link.master in by_index else "", link.up)
+            known.device(label, link.name), _kind(link, machine=machine), known.mac_of(label, link), link.addresses,
+            link.mtu, known.device(label, by_index[link.master]) if link.master in by_index else "", link.up,
+            link.options)
+
+
+def _permanent(path: Path, label: str, known: Names) -> tuple[list[str], list[str]]:
+    neighbours, remotes = links.permanent(path)
+    return ([f"{address} dev {known.device(label, device)} lladdr {known.mac(mac)}"
+             for address, device, mac in neighbours],
+            [f"{known.mac(mac)} dev {known.device(label, device)} dst {address}" for mac, device, address in remotes])
 
 
 def _kind(link: Link, *, machine: bool) -> str:

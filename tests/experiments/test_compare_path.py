@@ -261,6 +261,13 @@ def test_copies_of_a_flooded_frame_run_side_by_side() -> None:
     assert verdict(trace(flat(parts))).agreed is True
 
 
+def test_a_later_copy_of_a_packet_may_be_under_way_when_an_earlier_one_has_arrived() -> None:
+    first, again = segment(SYN, 0), segment(SYN, 0)
+    burst = [*first[:4], *again[:4], first[4], again[4]]
+    assert verdict(trace([*first, *again]), trace(burst)).agreed is True
+    assert verdict(trace([*first[:2], first[4], *first[2:4], *again]), trace(burst)).agreed is False
+
+
 def test_a_bridge_and_its_port_may_bear_the_same_time_stamp() -> None:
     parts = connection()
     back = parts["data"]

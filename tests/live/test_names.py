@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.links import Link
-from live.names import Names
+from live.names import Names, _fixed_macs
 
 NAMES = Names(
     devices={"host": {"br-0a1b2c3d4e5f": "br(front)", "veth1234567": "veth(web@front)"}},
@@ -52,3 +52,9 @@ def test_a_device_that_is_down_is_no_capture_point() -> None:
 def test_text_without_a_known_device_is_not_changed(line: str) -> None:
     if "br-0a1b2c3d4e5f" not in line and "veth1234567" not in line:
         assert NAMES.text("host", line) == line
+
+
+def test_an_address_that_docker_derived_stays_even_where_the_parent_has_it_too() -> None:
+    """macvlan in mode passthru: container and parent have one MAC address."""
+    found = [Link(2, "eth0", "macvlan", "02:42:0a:08:00:02", 1500, True, addresses=("10.8.0.2/24",))]
+    assert "02:42:0a:08:00:02" in _fixed_macs(None, found)
