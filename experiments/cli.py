@@ -1,7 +1,7 @@
 """`hopcast`: the commands. Tables go to stdout, progress and complaints to stderr; `--json` prints JSON only.
 
 Exit codes: 0 all agreed (or nothing to compare), 1 prediction and measurement disagree, 2 the input is wrong, 3 it
-can't be done here, 130 interrupted. A mistake is one line, never a traceback.
+can't be done here, 130 interrupted, 141 the reader of the pipe has gone. A mistake is one line, never a traceback.
 Whatever needs the live half or matplotlib is imported by the command that needs it: predicting starts fast.
 """
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from experiments.measure import Progress as OnProgress
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 class Commands(TyperGroup):
@@ -50,7 +51,9 @@ class Commands(TyperGroup):
             complain("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            raise
+            # `hopcast predict … | head`: neither an agreement nor a disagreement. What is still buffered goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(PIPE_CLOSED) from None
         except OSError as error:
             complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
             raise typer.Exit(LabError.exit_code) from None
@@ -85,9 +88,16 @@ def complain(text: str) -> None:
     print("hopcast:", " ".join(text.split()), file=sys.stderr)
 
 
+class Output(Console):
+    """rich would end a program whose reader has gone with 1, which means something else here."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def terminal() -> Console:
     """stdout, as wide as the terminal or as COLUMNS says; a pipe has room for a long rule."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160, highlight=False)
+    return Output(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160, highlight=False)
 
 
 def show(*parts: RenderableType) -> None:

@@ -22,7 +22,7 @@ Published = Callable[[str, int, str], int | None]
 
 def dial(question: Question, spec: Spec, index: int, address_of: AddressOf, published: Published) -> Dial:
     """What question number `index` of a run does. Raises SpecError when there is nothing to dial."""
-    where = f"question {index} ({question})"
+    where = f"question {question}"
     box = spec.container(question.source)
     if box is None and question.source not in spec.labels():
         raise SpecError(f"unknown source {question.source!r}", where=where)

@@ -260,3 +260,13 @@ def test_predicting_needs_neither_scapy_nor_docker_nor_matplotlib() -> None:
     code = ("import sys, experiments.cli; "
             "assert not {'scapy', 'docker', 'pyroute2', 'matplotlib'} & set(sys.modules), 'heavy import'")
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_reader_that_goes_away_is_no_disagreement() -> None:
+    file = ROOT / "experiments" / "scenarios" / "article_single_host.yaml"
+    with subprocess.Popen([sys.executable, "-c", "from experiments.cli import main; main()", "predict", str(file)],
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as reader:
+        assert reader.stdout is not None and reader.stderr is not None
+        reader.stdout.close()
+        assert reader.wait(60) == 141
+        assert b"Traceback" not in reader.stderr.read()
