@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 COLOURS = {
     Outcome.REACHED: "green", Outcome.TIMEOUT: "red", Outcome.REFUSED: "yellow", Outcome.RESET: "yellow",
     Outcome.HOST_UNREACHABLE: "magenta", Outcome.NET_UNREACHABLE: "magenta", Outcome.PROHIBITED: "magenta",
-    Outcome.NO_SUCH_NAME: "blue", Outcome.NAME_UNANSWERED: "blue",
+    Outcome.NO_SUCH_NAME: "blue", Outcome.NAME_UNANSWERED: "blue", Outcome.TOO_LARGE: "cyan",
 }
 MARKS = {True: Text("agreed", "green"), False: Text("DISAGREED", "bold red"), None: Text("not measured", "yellow")}
 LITERAL = re.compile(r"[\d.]+")
