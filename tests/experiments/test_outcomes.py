@@ -16,6 +16,7 @@ def test_every_outcome_has_a_colour_in_tables_and_plots(outcome: Outcome) -> Non
 
 @pytest.mark.parametrize("file", sorted(SCENARIO.parent.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_scenario_is_predicted_and_shown(file) -> None:  # type: ignore[no-untyped-def]
-    forecast = predict(load(file))
+    spec = load(file)
+    forecast = predict(spec)
     assert render.predictions(forecast.questions, forecast.answers, forecast.traces) is not None
-    render.matrix(forecast.questions, forecast.answers)
+    render.matrix(spec, forecast.questions, forecast.answers)
