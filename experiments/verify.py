@@ -125,25 +125,21 @@ def _points(prediction: Prediction, trace: Trace) -> set[str]:
     return {s.point for s in trace if s.device and s.where in prediction.plumbing.namespaces}
 
 
-def _bridges(prediction: Prediction) -> set[str]:
-    return {f"{label}:{device.name}" for label, netns in prediction.plumbing.namespaces.items()
-            for device in netns.interfaces.values() if device.kind == "bridge"}
-
-
 def _compare(spec: Spec, prediction: Prediction, measurement: Measurement) -> list[tuple[Check, Check]]:
     ports, named = [dial.source_port for dial in prediction.dials], _ports_of(spec)
-    return [_compare_one(prediction, index, observation, measurement.points, ports, named)
+    bridges = prediction.plumbing.points("bridge")
+    return [_compare_one(prediction, index, observation, measurement.points, bridges, ports, named)
             for index, observation in enumerate(measurement.observations)]
 
 
 def _compare_one(
-    prediction: Prediction, index: int, seen: Observation, points: Sequence[str], others: Sequence[int],
-    named: Sequence[int],
+    prediction: Prediction, index: int, seen: Observation, points: Sequence[str], bridges: set[str],
+    others: Sequence[int], named: Sequence[int],
 ) -> tuple[Check, Check]:
     answer, dial = prediction.answers[index], prediction.dials[index]
     subject, where = str(prediction.questions[index]), dial.source
     path = compare_path(prediction.traces[index], seen.trace, points, subject=subject, dial=dial, others=others,
-                        bridges=_bridges(prediction), fixed=named, until=seen.until)
+                        bridges=bridges, fixed=named, until=seen.until)
     if seen.dial is None:
         return (Check("reachability", subject, False, str(answer.outcome.value), "nothing to dial", where, seen.why),
                 not_made("path", subject, path.predicted, seen.why))

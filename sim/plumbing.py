@@ -62,6 +62,11 @@ class Plumbing:
     warnings: list[str] = field(default_factory=list)
     """What the engine warned about while deploying, e.g. that published ports are discarded in host mode."""
 
+    def points(self, kind: str) -> set[str]:
+        """`namespace:device` of every interface of a kind."""
+        return {f"{label}:{device.name}" for label, netns in self.namespaces.items()
+                for device in netns.interfaces.values() if device.kind == kind}
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -36,9 +36,8 @@ built-in chain); how many rules were evaluated; the kind of rejection."""
 class Netfilter:
     """See the module docstring.
 
-    `address_of(device)` is what MASQUERADE writes. `ports_in_use` is accepted for symmetry with the socket table and
-    never asked: the kernel's NAT looks for a free port among connections, not among sockets. `random` seeds the
-    search for ports. """
+    `address_of(device)` is what MASQUERADE writes. NAT looks for a free port among
+    connections, not among sockets, as the kernel's does. `random` seeds that search. """
 
     def __init__(
         self,
@@ -46,7 +45,6 @@ class Netfilter:
         *,
         is_local: Callable[[int], bool],
         address_of: Callable[[str], int | None],
-        ports_in_use: Callable[[int, int, int], bool] | None = None,
         is_broadcast: Callable[[int], bool] = lambda address: False,
         random: Random | None = None,
     ) -> None:

@@ -23,11 +23,6 @@ def prediction() -> Prediction:
     return predict(spec, observed=True, questions=chosen(spec))
 
 
-def bridges() -> set[str]:
-    return {f"{label}:{device.name}" for label, netns in prediction().plumbing.namespaces.items()
-            for device in netns.interfaces.values() if device.kind == "bridge"}
-
-
 def test_the_golden_traces_are_those_of_the_scenario() -> None:
     assert [row["question"] for row in DATA["questions"]] == [str(q) for q in prediction().questions]
 
@@ -37,7 +32,7 @@ def test_every_packet_passes_as_it_did_on_the_real_engine(index: int) -> None:
     row, dial = DATA["questions"][index], prediction().dials[index]
     ports = [other.source_port for other in prediction().dials]
     path = compare_path(prediction().traces[index], Trace.from_dict(row["trace"]), DATA["points"], dial=dial,
-                        others=ports, bridges=bridges(), until=row["until"])
+                        others=ports, bridges=prediction().plumbing.points("bridge"), until=row["until"])
     assert path.agreed is True, path.detail
     answer = compare_answer(prediction().answers[index], Answer(**row["answer"] | {
         "outcome": Outcome(row["answer"]["outcome"])}))

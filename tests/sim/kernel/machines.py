@@ -1,15 +1,12 @@
 """Small simulated machines for the kernel's tests, and a clock to run them with."""
 
-from collections.abc import Iterator
 
-import pytest
 
 from sim.fabric.fabric import Fabric
 from sim.kernel.bridge import Bridge
 from sim.kernel.effects import Effects
 from sim.kernel.netns import Netns
 from sim.kernel.veth import veth_pair
-from sim.packet import Packet
 from sim.trace import Kind, Step
 
 
@@ -71,13 +68,3 @@ def packets(steps: list[Step], point: str) -> list[str]:
 def drops(steps: list[Step]) -> list[str]:
     """Reasons of every drop, leaving out frames that a flood brought to the wrong host."""
     return [s.reason.name for s in steps if s.reason is not None and s.reason.name != "NOT_FOR_US"]
-
-
-def only(effects: Iterator[object]) -> list[object]:
-    """The direct yields of a walk, handoffs not followed."""
-    return list(effects)
-
-
-def no_effects(packet: Packet, now: float) -> Effects:
-    pytest.fail("nothing should be sent")
-    yield
