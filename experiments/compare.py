@@ -70,6 +70,9 @@ def compare_plumbing(predicted: Plumbing, observed: Plumbing) -> list[Check]:
             lines = ours.get(facet, []), theirs.get(facet, [])
             if any(lines):
                 checks.append(_compare_lines(f"{label}: {facet}", *lines, where=label))
+    for host in sorted(predicted.inspected.keys() | observed.inspected.keys()):
+        told = sorted(predicted.inspected.get(host, [])), sorted(observed.inspected.get(host, []))
+        checks.append(_compare_lines(f"{host}: what its engine says", *told, where=host))
     if predicted.warnings or observed.warnings:
         said = sorted(predicted.warnings), sorted(observed.warnings)
         checks.append(_compare_lines("engine: warnings", *said, "engine"))
@@ -91,6 +94,8 @@ def facets(namespace: Namespace) -> dict[str, list[str]]:
         "nameservers": list(namespace.nameservers),
         "permanent neighbours": sorted(namespace.neighbours),
         "tunnel endpoints": sorted(namespace.remotes),
+        "balanced services": sorted(namespace.balanced),
+        "IPsec": sorted(namespace.policies),
     }
     for table in sorted(namespace.rules):
         lines[f"iptables {table}"] = unordered(_with_dns_ports_renamed(namespace.rules[table]))

@@ -54,6 +54,10 @@ class Namespace:
     """The permanent ones: `ADDRESS dev DEVICE lladdr MAC`."""
     remotes: list[str] = field(default_factory=list)
     """The permanent entries of vxlan devices' forwarding databases: `MAC dev DEVICE dst ADDRESS`."""
+    balanced: list[str] = field(default_factory=list)
+    """IPVS, a line a destination: `fwmark 256 rr -> 10.0.0.6 masq weight 1`."""
+    policies: list[str] = field(default_factory=list)
+    """xfrm, in the words of `ip xfrm`: policies and states, without keys and SPIs."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class Plumbing:
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     """What the engine warned about while deploying, e.g. that published ports are discarded in host mode."""
+    inspected: dict[str, list[str]] = field(default_factory=dict)
+    """Host -> what its engine says of networks and services (`docker network inspect`, `docker service inspect`)."""
 
     def points(self, kind: str) -> set[str]:
         """`namespace:device` of every interface of a kind."""

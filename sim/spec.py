@@ -22,175 +22,37 @@ the given name         a bridge named by `com.docker.network.bridge.name`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import IPv4Interface
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from sim import checks
-from sim.errors import SpecError, from_pydantic
+from sim.errors import SpecError
+from sim.objects import (
+    DEFAULT_NETWORK,
+    Attachment,
+    Client,
+    Container,
+    Engine,
+    Fault,
+    Host,
+    Link,
+    Listener,
+    Model,
+    Network,
+    PublishedPort,
+    Service,
+    ServicePort,
+    Underlay,
+)
 
-DEFAULT_NETWORK = "bridge"
-"""Docker's name for the network of docker0."""
+__all__ = [
+    "DEFAULT_NETWORK", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Host", "Link", "Listener",
+    "Model", "Network", "Probe", "PublishedPort", "Question", "Service", "ServicePort", "Spec", "Underlay",
+]
 
 Probe = Literal["ping", "tcp", "udp"]
-
-
-
-def _optional(check: Callable[[str], str]) -> AfterValidator:
-    """A field's check that lets the empty text pass."""
-    return AfterValidator(lambda text: check(text) if text else text)
-
-
-Address = Annotated[str, _optional(checks.check_address)]
-Cidr = Annotated[str, _optional(checks.check_cidr)]
-Mac = Annotated[str, _optional(checks.check_mac)]
-Label = Annotated[str, AfterValidator(lambda text: checks.check_name(text, "namespace"))]
-
-
-class Model(BaseModel):
-    """Frozen, closed to unknown fields, and its every complaint is a SpecError."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, /, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise from_pydantic(error, type(self)) from None
-        except SpecError as error:
-            where = error.where or " ".join([type(self).__name__.lower(), str(data.get("name", ""))]).strip()
-            raise SpecError(error.problem, where=where, mend=error.mend) from None
-
-
-class PublishedPort(Model):
-    """`-p [host_ip:]host_port:container_port/protocol`. host_port 0: the engine picks one (32768 and up)."""
-
-    container_port: int = Field(ge=1, le=65535)
-    protocol: Literal["tcp", "udp"] = "tcp"
-    host_port: int = Field(default=0, ge=0, le=65535)
-    host_ip: Annotated[str, AfterValidator(checks.check_address)] = "0.0.0.0"
-
-
-class Network(Model):
-    """A Docker network. `name` is the engine's name (project prefix included), `key` the Compose file's."""
-
-    name: Annotated[str, AfterValidator(lambda text: checks.check_name(text, "network"))]
-    key: str = ""
-    driver: str = "bridge"
-    subnet: Cidr = ""
-    """CIDR; empty: dockerd takes the next of its default pools."""
-    gateway: Address = ""
-    ip_range: Cidr = ""
-    aux_addresses: tuple[Address, ...] = ()
-    internal: bool = False
-    attachable: bool = False
-    options: dict[str, str] = Field(default_factory=dict)
-    """driver_opts, as given to the engine: `com.docker.network.bridge.name` and so on."""
-
-    @property
-    def scope(self) -> Literal["local", "swarm"]:
-        """`docker network ls`: one of each engine's own, or one of the whole swarm."""
-        return "swarm" if self.driver in checks.SWARM_DRIVERS else "local"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        checks.check_network(self)
-        return self
-
-
-class Attachment(Model):
-    """A container on a user-defined network. `aliases` are the extra DNS names there."""
-
-    network: str
-    """Network.name"""
-    aliases: tuple[str, ...] = ()
-    ipv4_address: Address = ""
-    mac_address: Mac = ""
-
-
-class Listener(Model):
-    """A port on which the container's process listens, on every address of its namespace."""
-
-    port: int = Field(ge=1, le=65535)
-    protocol: Literal["tcp", "udp"] = "tcp"
-
-
-class Container(Model):
-    """One container. `mode` is Docker's network mode.
-
-    mode `networks`: attached to `attachments` in that order; `bridge`: docker0; `host`; `none`;
-    `container:LABEL`: shares that container's namespace.
-    """
-
-    name: Label
-    service: str = ""
-    hostname: str = ""
-    image: str = "hopcast/responder"
-    host: str = "host"
-    mode: Annotated[str, AfterValidator(checks.check_mode)] = "networks"
-    attachments: tuple[Attachment, ...] = ()
-    ports: tuple[PublishedPort, ...] = ()
-    expose: tuple[Listener, ...] = ()
-    listens: tuple[Listener, ...] = ()
-    """What the process inside listens on: x-hopcast's `listens`, else expose plus the targets of ports."""
-    dns: tuple[Address, ...] = ()
-    dns_search: tuple[str, ...] = ()
-    dns_opt: tuple[str, ...] = ()
-    extra_hosts: tuple[str, ...] = ()
-    """`name:address`, as in docker run --add-host."""
-    sysctls: dict[str, str] = Field(default_factory=dict)
-    mac_address: Mac = ""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        checks.check_container(self)
-        return self
-
-
-class Engine(Model):
-    """Daemon options, by dockerd's flags. `version`: which generation is predicted (a key of the engine profiles)."""
-
-    version: str = Field(default="20.10", pattern=r"^\d+(\.\d+)*$")
-    userland_proxy: bool = True
-    iptables: bool = True
-    ip_forward: bool = True
-    ip_masq: bool = True
-    icc: bool = True
-    bip: Cidr = ""
-    mtu: int = Field(default=1500, ge=68, le=65535)
-    default_address_pools: tuple[tuple[Cidr, int], ...] = ()
-    """(base CIDR, size) pairs; empty: Docker's own list."""
-
-
-class Host(Model):
-    """A machine with an engine. `address` (CIDR) is on its uplink `eth0`."""
-
-    name: Label = "host"
-    address: Cidr = "192.168.99.101/24"
-    engine: Engine = Engine()
-
-
-class Client(Model):
-    """A machine on the underlay without an engine. `routes`: `SUBNET via ADDRESS`."""
-
-    name: Label = "client"
-    address: Cidr = "192.168.99.200/24"
-    routes: tuple[Annotated[str, AfterValidator(checks.check_route)], ...] = ()
-    listens: tuple[Listener, ...] = ()
-
-
-class Underlay(Model):
-    """The one wire that all machines hang on. `subnet` empty: each machine's address says for itself.
-
-    `delay` (seconds, one way) and `rate` (bit/s; 0: no limit) are those of each machine's cable to the switch.
-    """
-
-    subnet: Cidr = ""
-    mtu: int = Field(default=1500, ge=68, le=65535)
-    delay: float = Field(default=0, ge=0, le=10)
-    rate: float = Field(default=0, ge=0)
 
 
 class Question(Model):
@@ -219,13 +81,18 @@ class Question(Model):
     comment: str = ""
     group: str = ""
     """Heading under which tables show it (the article's section)."""
+    during: str = ""
+    """Fault.name: asked while it lasts."""
+    after: str = ""
+    """Fault.name: asked once it is mended."""
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
         how = " by name" if self.by == "name" else ""
         size = f" of {self.size} bytes" if self.size != 56 else ""
+        when = f", during {self.during}" if self.during else f", after {self.after}" if self.after else ""
         return (f"{self.source} -> {self.target}{port} {self.probe}{size}{', DF' if self.df else ''}{how}"
-                f"{' (published)' if self.published else ''}")
+                f"{' (published)' if self.published else ''}{when}")
 
 
 class Dial(Model):
@@ -260,6 +127,10 @@ class Spec(Model):
     underlay: Underlay = Underlay()
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
+    services: tuple[Service, ...] = ()
+    """Deployed after the containers, one after the other, each task after the one before."""
+    faults: tuple[Fault, ...] = ()
+    """One after the other, each mended before the next."""
     questions: tuple[Question, ...] = ()
     notes: tuple[str, ...] = ()
     """What the file said that can't change a packet's fate here, said once to the user."""
@@ -275,6 +146,14 @@ class Spec(Model):
         return next((c for c in self.containers if c.name == label), None) or next(
             (c for c in self.containers if c.service == label), None)
 
+    def swarm_service(self, name: str) -> Service | None:
+        """By the engine's name, or the file's."""
+        return next((s for s in self.services if name in (s.name, s.key)), None)
+
+    def tasks(self, service: str) -> tuple[Container, ...]:
+        """The tasks of a service (by the engine's name), in the order in which they start."""
+        return tuple(c for c in self.containers if c.task_of == service)
+
     def network(self, name: str) -> Network | None:
         return next((n for n in self.networks if name in (n.name, n.key)), None)
 
@@ -284,7 +163,7 @@ class Spec(Model):
     @property
     def in_swarm(self) -> bool:
         """The hosts form a swarm: the first is its manager, the others are workers in the Spec's order."""
-        return any(network.scope == "swarm" for network in self.networks)
+        return bool(self.services) or any(network.scope == "swarm" for network in self.networks)
 
     def hosts_of(self, network: str) -> tuple[str, ...]:
         """On which engines a network is made. One of a swarm: on the manager. Else, as each engine has its own, on

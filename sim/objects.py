@@ -1,0 +1,237 @@
+"""The objects of a topology in Docker's own words: hosts, networks, containers, swarm services, and what may go wrong.
+
+`sim/spec.py` puts them together, and is where everybody imports them from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sim import checks
+from sim.errors import SpecError, from_pydantic
+
+DEFAULT_NETWORK = "bridge"
+"""Docker's name for the network of docker0."""
+
+def _optional(check: Callable[[str], str]) -> AfterValidator:
+    """A field's check that lets the empty text pass."""
+    return AfterValidator(lambda text: check(text) if text else text)
+
+
+Address = Annotated[str, _optional(checks.check_address)]
+Cidr = Annotated[str, _optional(checks.check_cidr)]
+Mac = Annotated[str, _optional(checks.check_mac)]
+Label = Annotated[str, AfterValidator(lambda text: checks.check_name(text, "namespace"))]
+
+
+class Model(BaseModel):
+    """Frozen, closed to unknown fields, and its every complaint is a SpecError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise from_pydantic(error, type(self)) from None
+        except SpecError as error:
+            where = error.where or " ".join([type(self).__name__.lower(), str(data.get("name", ""))]).strip()
+            raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+class PublishedPort(Model):
+    """`-p [host_ip:]host_port:container_port/protocol`. host_port 0: the engine picks one (32768 and up)."""
+
+    container_port: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+    host_port: int = Field(default=0, ge=0, le=65535)
+    host_ip: Annotated[str, AfterValidator(checks.check_address)] = "0.0.0.0"
+
+
+class Network(Model):
+    """A Docker network. `name` is the engine's name (project prefix included), `key` the Compose file's."""
+
+    name: Annotated[str, AfterValidator(lambda text: checks.check_name(text, "network"))]
+    key: str = ""
+    driver: str = "bridge"
+    subnet: Cidr = ""
+    """CIDR; empty: dockerd takes the next of its default pools."""
+    gateway: Address = ""
+    ip_range: Cidr = ""
+    aux_addresses: tuple[Address, ...] = ()
+    internal: bool = False
+    attachable: bool = False
+    options: dict[str, str] = Field(default_factory=dict)
+    """driver_opts, as given to the engine: `com.docker.network.bridge.name` and so on."""
+
+    @property
+    def scope(self) -> Literal["local", "swarm"]:
+        """`docker network ls`: one of each engine's own, or one of the whole swarm."""
+        return "swarm" if self.driver in checks.SWARM_DRIVERS else "local"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_network(self)
+        return self
+
+
+class Attachment(Model):
+    """A container on a user-defined network. `aliases` are the extra DNS names there."""
+
+    network: str
+    """Network.name"""
+    aliases: tuple[str, ...] = ()
+    ipv4_address: Address = ""
+    mac_address: Mac = ""
+
+
+class Listener(Model):
+    """A port on which the container's process listens, on every address of its namespace."""
+
+    port: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class Container(Model):
+    """One container. `mode` is Docker's network mode.
+
+    mode `networks`: attached to `attachments` in that order; `bridge`: docker0; `host`; `none`;
+    `container:LABEL`: shares that container's namespace.
+    """
+
+    name: Label
+    service: str = ""
+    hostname: str = ""
+    image: str = "hopcast/responder"
+    host: str = "host"
+    mode: Annotated[str, AfterValidator(checks.check_mode)] = "networks"
+    attachments: tuple[Attachment, ...] = ()
+    ports: tuple[PublishedPort, ...] = ()
+    expose: tuple[Listener, ...] = ()
+    listens: tuple[Listener, ...] = ()
+    """What the process inside listens on: x-hopcast's `listens`, else expose plus the targets of ports."""
+    dns: tuple[Address, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    """`name:address`, as in docker run --add-host."""
+    sysctls: dict[str, str] = Field(default_factory=dict)
+    mac_address: Mac = ""
+    task_of: str = ""
+    """Service.name, where the container is a task of a swarm service. Such a container is called `SERVICE.SLOT`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks.check_container(self)
+        return self
+
+
+class Engine(Model):
+    """Daemon options, by dockerd's flags. `version`: which generation is predicted (a key of the engine profiles)."""
+
+    version: str = Field(default="20.10", pattern=r"^\d+(\.\d+)*$")
+    userland_proxy: bool = True
+    iptables: bool = True
+    ip_forward: bool = True
+    ip_masq: bool = True
+    icc: bool = True
+    bip: Cidr = ""
+    mtu: int = Field(default=1500, ge=68, le=65535)
+    default_address_pools: tuple[tuple[Cidr, int], ...] = ()
+    """(base CIDR, size) pairs; empty: Docker's own list."""
+
+
+class Link(Model):
+    """The cable between a machine and the switch, where it differs from the underlay's. None: as the underlay says.
+
+    `delay` in seconds, one way; `rate` in bit/s (0: no limit); `loss`: share of the frames that are lost, 0-1.
+    """
+
+    mtu: int | None = Field(default=None, ge=68, le=65535)
+    delay: float | None = Field(default=None, ge=0, le=10)
+    rate: float | None = Field(default=None, ge=0)
+    loss: float | None = Field(default=None, ge=0, le=1)
+
+
+class Host(Model):
+    """A machine with an engine. `address` (CIDR) is on its uplink `eth0`. `labels` are those of the swarm's node."""
+
+    name: Label = "host"
+    address: Cidr = "192.168.99.101/24"
+    engine: Engine = Engine()
+    link: Link = Link()
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Client(Model):
+    """A machine on the underlay without an engine. `routes`: `SUBNET via ADDRESS`."""
+
+    name: Label = "client"
+    address: Cidr = "192.168.99.200/24"
+    routes: tuple[Annotated[str, AfterValidator(checks.check_route)], ...] = ()
+    listens: tuple[Listener, ...] = ()
+    link: Link = Link()
+
+
+class Underlay(Model):
+    """The one wire that all machines hang on. `subnet` empty: each machine's address says for itself.
+
+    The other fields are those of each machine's cable to the switch, unless its `link` says otherwise (see there).
+    """
+
+    subnet: Cidr = ""
+    mtu: int = Field(default=1500, ge=68, le=65535)
+    delay: float = Field(default=0, ge=0, le=10)
+    rate: float = Field(default=0, ge=0)
+    loss: float = Field(default=0, ge=0, le=1)
+
+
+class ServicePort(Model):
+    """A port of a service. `published` 0: swarm takes the next of 30000-32767 (in mode host: the engine's choice).
+
+    mode `ingress`: every node of the swarm answers on it (routing mesh); `host`: the nodes that run a task.
+    """
+
+    target: int = Field(ge=1, le=65535)
+    published: int = Field(default=0, ge=0, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+    mode: Literal["ingress", "host"] = "ingress"
+
+
+class Service(Model):
+    """A service of a swarm, as `docker stack deploy` makes it. Its tasks are Containers of the Spec (`task_of`), which
+    say where they run (`sim/placement.py`), on which networks they are and where they listen.
+
+    `name` is the engine's name (stack prefix included), `key` the stack file's.
+    """
+
+    name: Label
+    key: str = ""
+    mode: Literal["replicated", "global"] = "replicated"
+    endpoint_mode: Literal["vip", "dnsrr"] = "vip"
+    constraints: tuple[str, ...] = ()
+    """`node.hostname == h2`, `node.role != manager`, `node.labels.disk == ssd`"""
+    attachments: tuple[Attachment, ...] = ()
+    """Networks of the whole swarm, in the file's order."""
+    ports: tuple[ServicePort, ...] = ()
+
+    @property
+    def ingress_ports(self) -> tuple[ServicePort, ...]:
+        """Those of the routing mesh."""
+        return tuple(port for port in self.ports if port.mode == "ingress")
+
+
+class Fault(Model):
+    """Something that goes wrong on a host, and is mended again. Questions are asked before, during and after it.
+
+    `link down`: the cable of its uplink is cut, then joined. `engine killed`: dockerd is killed with SIGKILL, then
+    started again. `node left`: the host leaves the swarm, then joins again. `node drained`: its tasks move to other
+    nodes (`docker node update --availability drain`), then it is active again.
+    """
+
+    name: Label
+    kind: Literal["link down", "engine killed", "node left", "node drained"]
+    host: str
