@@ -180,7 +180,7 @@ def predict(file: File, costs: Costs = None, json: Json = False) -> None:
     matrix, console = render.matrix(spec, forecast.questions, forecast.answers), terminal()
     if matrix and Measurement.get(console, console.options.update(width=1000), matrix).maximum <= console.width:
         show(matrix)
-    show(render.predictions(forecast.questions, forecast.answers, forecast.traces),
+    show(render.predictions(forecast),
          Text(f"times are {priced(model)}", "dim"),
          *(Text(f"engine: {warning}", "yellow") for warning in forecast.warnings))
 
@@ -255,20 +255,23 @@ def verify(
 
 @app.command()
 def demo(
-    out: Annotated[Path | None, typer.Option(help="instead of results/article-single-host")] = None,
+    out: Annotated[Path | None, typer.Option(help="instead of results/article")] = None,
     json: Json = False,
 ) -> None:
-    """The article's single-host networks: predicted, measured on a real engine where one can run, compared."""
+    """The whole article, section by section: predicted, measured on real engines where they can run, compared."""
     from experiments.demo import demo as run
 
     with on_stderr() as progress:
         done = run(out=out, progress=progress)
     if json:
-        show_json(done.verification.as_dict())
+        show_json(done.as_dict())
     else:
-        show(*render.verification(done.verification), Text(f"written to {done.folder}", "dim"))
-    if done.failed:
-        complain(f"the lab failed: {done.failed}")
+        differing = [check for of in done.done.values() for check in of.checks if check.agreed is False]
+        show(render.disagreements(differing), render.article(done.rows), *(
+            Text(f"{name}: {render.sentence(of)}.") for name, of in done.done.items()),
+            Text(f"every question, and where it comes from: {done.folder}", "dim"))
+    for name, why in done.failed.items():
+        complain(f"the lab of {name} failed: {why}")
     raise typer.Exit(done.exit_code)
 
 

@@ -18,7 +18,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from experiments.causality import beginnings, inversions
@@ -159,6 +159,25 @@ def describe(answer: Answer) -> str:
     if answer.seen_as:
         text += f", seen as {answer.seen_as}"
     return text
+
+
+def compare_ways(predicted: Sequence[Answer], observed: Answer, subject: str = "", where: str = "") -> Check:
+    """As `compare_answer`, where something is drawn on the way: the answer must be one of those predicted."""
+    checks = [compare_answer(answer, observed, subject, where) for answer in predicted]
+    check = next((c for c in checks if c.agreed), checks[0])
+    return replace(check, predicted=describe_ways(predicted))
+
+
+def describe_ways(answers: Sequence[Answer]) -> str:
+    """`reached web.1 or web.2 at 10.0.1.2`: what is the same in all of them is said once."""
+    different = list(dict.fromkeys(answers))
+    if len(different) == 1:
+        return describe(different[0])
+    servers = list(dict.fromkeys(a.served_by for a in different))
+    same = {replace(a, served_by="") for a in different}
+    if len(same) == 1 and all(servers):
+        return describe(replace(different[0], served_by=" or ".join(servers)))
+    return ", or ".join(describe(answer) for answer in different)
 
 
 def _or_nothing(value: str) -> str:

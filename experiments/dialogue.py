@@ -20,16 +20,22 @@ other questions' tails  a frame whose ports or ICMP ident are the source port of
                         query that is not in the trace. With no frame lost, each of these began before this question.
 swarm's control plane   TCP and UDP from or to the ports 2377 and 7946: managers and gossip talk
                         several times a second, whatever is asked. Where the topology names such a port, it is compared.
+routed ipvlan's header  what an ipvlan device without ARP sends shows no Ethernet addresses, on either side: the host
+                        that routes it has written its own into the same bytes before anybody reads them.
 after the window        frames later than `until`, on both sides: nobody looked on.
 ======================  ==============================================================================================
 
 One header is compared by what it must fulfil: VXLAN's UDP source port is a hash with a random key. It must lie in the
 kernel's range (here EPHEMERAL) and stay the same for all packets of a flow in one direction; then it is called "flow
-hash", else it keeps its number, and agrees with nothing.
+hash", else it keeps its number, and agrees with nothing. A TCP socket draws its hash anew when it sends a segment again
+after a time-out (`sk_rethink_txhash`), and goes on with that.
 
 Names used: a *dialogue* is what one client port, ICMP ident or pair of ARP speakers says and hears: NAT may rewrite
 every address and the server's port on the way, but not that (Linux keeps the source port unless it is taken).
 A *packet* is what stays of a datagram under rewriting: its dialogue, direction, flags, sequence number and length.
+What IPsec encrypted shows neither port nor flags: on the wire a packet is the number that its security association gave
+it, and what one machine sends to another is a dialogue. So what goes in and what comes out is compared as ever, and the
+wire for itself, but not which of it was which.
 A fragment behind the first has no port or ident: it is a packet by its addresses, offset and length, and a dialogue of
 its own by its offset, for on another CPU it may overtake the others.
 """
@@ -122,6 +128,8 @@ class _Speakers:
                     about = self.of(packet.inner)
                     return _Speech(f"error about {about.protocol}", about.client, not about.forward)
                 return _Speech("icmp", icmp.ident, icmp.type == IcmpType.ECHO_REQUEST)
+        if packet.esp is not None and packet.ip is not None:
+            return _Speech("esp", f"{dotted(packet.ip.src)} > {dotted(packet.ip.dst)}", True)
         # A later fragment: a packet of its own, which may overtake the others on another CPU.
         return _Speech("fragment", packet.ip.offset if packet.ip else 0, True)
 
@@ -158,7 +166,7 @@ def events(
         packet = step.packet
         assert packet is not None
         speech = speakers.of(packet)
-        headers = tunnels.checked(packet, _headers(packet, renamed, named))
+        headers = tunnels.checked(packet, _headers(packet, renamed, named), f"{step.point} {step.way}")
         client = renamed.get(speech.client, speech.client) if isinstance(speech.client, int) else speech.client
         dialogue = f"{speech.protocol} {client}"
         result.append(Event(
@@ -171,12 +179,14 @@ def events(
 
 
 class _Tunnels:
-    """The source port that each flow through a tunnel was seen with first."""
+    """The source port that each flow through a tunnel was seen with first, and those that TCP went on with."""
 
     def __init__(self) -> None:
-        self.ports: dict[tuple[Any, ...], int] = {}
+        self.ports: dict[tuple[Any, ...], set[int]] = {}
+        self.seen: Counter[tuple[Any, ...]] = Counter()
+        self.again: dict[tuple[Any, ...], int] = {}
 
-    def checked(self, packet: Packet, headers: dict[str, Any]) -> dict[str, Any]:
+    def checked(self, packet: Packet, headers: dict[str, Any], point: str) -> dict[str, Any]:
         """The headers, with VXLAN's source port by what it must fulfil."""
         if packet.vxlan is None or packet.inner is None or packet.ip is None or not isinstance(packet.l4, Udp):
             return headers
@@ -187,9 +197,18 @@ class _Tunnels:
             if isinstance(inner.l4, Tcp | Udp) and not inner.ip.mf:
                 ends += inner.l4.sport, inner.l4.dport
         flow = packet.ip.src, packet.ip.dst, packet.vxlan.vni, *ends
-        if port in EPHEMERAL and self.ports.setdefault(flow, port) == port:
+        if port in EPHEMERAL and self._fits(flow, port, inner, point):
             headers["udp.sport"] = "flow hash"
         return headers
+
+    def _fits(self, flow: tuple[Any, ...], port: int, inner: Packet, point: str) -> bool:
+        known = self.ports.setdefault(flow, {port})
+        if isinstance(inner.l4, Tcp):
+            segment = (*flow, *_identity(inner))
+            self.seen[segment, point] += 1
+            if (times := self.seen[segment, point]) > 1 and self.again.setdefault((*segment, times), port) == port:
+                known.add(port)
+        return port in known
 
 
 def _core(packet: Packet) -> Packet:
@@ -208,6 +227,8 @@ def _identity(packet: Packet) -> tuple[Any, ...]:
             return ("udp", len(packet.payload))
         case Icmp(type=kind, code=code, seq=seq):
             return ("icmp", int(kind), int(code), seq, *(_identity(packet.inner) if packet.inner else ()))
+    if packet.esp is not None:
+        return ("esp", packet.esp.seq, len(packet.payload))
     header = packet.ip  # a fragment but the first
     return ("ip", len(packet.payload), *((header.src, header.dst, header.offset) if header else ()))
 

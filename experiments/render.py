@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -12,13 +12,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from experiments.compare import LEVELS, Check, Totals, describe
+from experiments.compare import LEVELS, Check, Totals, describe_ways
 from experiments.walk import Flight, Hop, flights, why
+from sim.predict import Prediction
 from sim.spec import Question, Spec
 from sim.trace import Answer, Outcome, Trace
 from sim.world import WIRE
 
 if TYPE_CHECKING:
+    from experiments.article import Row
     from experiments.verify import Verification
 
 COLOURS = {
@@ -31,10 +33,10 @@ LITERAL = re.compile(r"[\d.]+")
 """A target that is an address."""
 
 
-def outcome(answer: Answer) -> Text:
-    """The outcome in its colour, with what else the answer says."""
+def outcome(answer: Answer, others: Sequence[Answer] = ()) -> Text:
+    """The outcome in its colour, with what else the answer says; with `others` as well, where something is drawn."""
     text = Text(answer.outcome.value, COLOURS[answer.outcome])
-    return text.append(describe(answer).removeprefix(answer.outcome.value), "default")
+    return text.append(describe_ways([answer, *others]).removeprefix(answer.outcome.value), "default")
 
 
 def by_group(questions: Sequence[Question]) -> dict[str, list[int]]:
@@ -49,16 +51,18 @@ def asked(question: Question) -> str:
     """`nginx:80 tcp, published`: the target side of a question."""
     port = f":{question.port}" if question.port else ""
     how: list[str] = [question.probe if question.probe != "tcp" or not question.port else ""]
-    how += ["by name" if question.by == "name" else "", "published" if question.published else ""]
+    at = f" at {question.at}" if question.at else ""
+    how += ["by name" if question.by == "name" else "", f"published{at}" if question.published else ""]
+    how += [f"during {question.during}" if question.during else "", f"after {question.after}" if question.after else ""]
     return f"{question.target}{port} {', '.join(filter(None, how))}".strip()
 
 
 def predictions(
-    questions: Sequence[Question], answers: Sequence[Answer], traces: Sequence[Trace],
-    checks: Sequence[tuple[Check, Check]] = (),
+    of: Prediction, checks: Sequence[tuple[Check, Check]] = (),
 ) -> RenderableType:
     """One table a group. With `checks` (reachability and path of each question) their verdicts; else times, reasons."""
     tables: list[RenderableType] = []
+    questions, answers, traces = of.questions, of.answers, of.traces
     for group, indices in by_group(questions).items():
         table = Table(title=group or None, title_justify="left", title_style="bold", expand=True)
         table.add_column("from", no_wrap=True)
@@ -70,7 +74,7 @@ def predictions(
         else:
             table.add_column("why, or what for", ratio=5)
         for index in indices:
-            ended = outcome(answers[index])
+            ended = outcome(answers[index], [answer for answer, _ in of.others[index]])
             row: list[RenderableType] = [questions[index].source, asked(questions[index]), ended]
             if checks:
                 row += [MARKS[check.agreed] for check in checks[index]]
@@ -95,7 +99,7 @@ def matrix(spec: Spec, questions: Sequence[Question], answers: Sequence[Answer])
     cells: dict[tuple[str, str], list[Outcome]] = {}
     for question, answer in zip(questions, answers, strict=True):
         if not LITERAL.fullmatch(question.target):
-            box = spec.container(question.target)
+            box = None if spec.swarm_service(question.target) else spec.container(question.target)
             cells.setdefault((question.source, box.name if box else question.target), []).append(answer.outcome)
     sources, targets = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True)) if cells else ([], [])
     if not cells or len(cells) * 2 < len(sources) * len(targets):
@@ -112,11 +116,11 @@ def matrix(spec: Spec, questions: Sequence[Question], answers: Sequence[Answer])
     return table
 
 
-def disagreements(checks: Iterable[Check]) -> RenderableType:
-    """Each check that was not agreed: what was predicted, what was seen, where."""
+def disagreements(checks: Sequence[Check]) -> RenderableType:
+    """Each check that disagreed: what was predicted, what was seen, where. Then those that were not made, by reason."""
     parts: list[RenderableType] = []
     for check in checks:
-        if check.agreed is True:
+        if check.agreed is not False:
             continue
         parts.append(Rule(Text(f"{check.level}: {check.subject}", "bold"), align="left", style="red"))
         grid = Table.grid(padding=(0, 2))
@@ -126,6 +130,14 @@ def disagreements(checks: Iterable[Check]) -> RenderableType:
         parts.append(grid)
         if check.detail:
             parts.append(Padding(_diff(check.detail), (0, 0, 1, 2)))
+    unmade: dict[str, list[str]] = {}
+    for check in checks:
+        if check.agreed is None:
+            unmade.setdefault(check.detail, []).append(check.subject)
+    for reason, subjects in unmade.items():
+        count = f"{len(subjects)} check{'s' if len(subjects) != 1 else ''} not made: "
+        parts += [Text.assemble((count, "yellow"), (reason, "bold yellow")),
+                  Padding(Text("\n".join(dict.fromkeys(subjects)), "dim"), (0, 0, 1, 2))]
     return Group(*parts)
 
 
@@ -219,11 +231,26 @@ def verification(of: Verification) -> list[RenderableType]:
     """Tables by group, the differences, the totals, and the sentence that says it all."""
     total = of.totals.of()
     style = "bold red" if total.disagreed else "bold yellow" if total.not_made else "bold green"
-    parts = [predictions(of.prediction.questions, of.prediction.answers, of.prediction.traces, of.answers)]
+    parts = [predictions(of.prediction, of.answers)]
     parts += [Text(f"engine: {warning}", "yellow") for warning in of.prediction.warnings]
     if of.measurement is not None:
         parts.append(disagreements(of.checks))
     return [*parts, totals(of.totals), Text(f"{sentence(of)}.", style)]
+
+
+VERDICTS = {"agreed": "green", "disagreed": "bold red"}
+
+
+def article(rows: Sequence[Row]) -> Table:
+    """The article, a row a section."""
+    table = Table(title="the article, section by section", title_justify="left", title_style="bold", show_lines=True)
+    for heading in ("section", "predicted", "measured", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        verdict = Text(row.verdict, VERDICTS.get(row.verdict, "yellow"))
+        table.add_row(Text.assemble((row.section, "bold"), "\n", (row.says, "dim")), row.predicted, row.measured,
+                      verdict.append(f"\n{row.why}" if row.why else "", "dim"))
+    return table
 
 
 def sentence(of: Verification) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.compare import LEVELS, Check, describe
+from experiments.article import SCENARIOS, Row
+from experiments.compare import LEVELS, Check, describe_ways
 from experiments.render import asked, by_group, sentence
 from experiments.verify import Verification
 from experiments.walk import why
@@ -27,6 +28,9 @@ def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: 
         lines += ["## What the engine warns about", "", *(f"- {_cell(w)}" for w in of.prediction.warnings), ""]
     lines += ["## Plumbing", "", *_table(["subject", "", "predicted"], [
         [c.subject, MARKS[c.agreed], c.predicted] for c in of.plumbing]), ""]
+    if of.turns:
+        lines += ["## Round robin", "", *_table(["balancer", "", "predicted", "seen"], [
+            [c.subject, MARKS[c.agreed], c.predicted, c.observed] for c in of.turns]), ""]
     differing = [c for c in of.checks if c.agreed is False or (c.agreed is None and of.measurement)]
     if differing:
         lines += ["## Where prediction and measurement differ", ""]
@@ -37,11 +41,23 @@ def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: 
     return "\n".join(lines)
 
 
+def article_summary(rows: Sequence[Row], done: Mapping[str, Verification]) -> str:
+    """`summary.md` of the whole article: a row a section, then what each scenario came to."""
+    table = _table(["section", "it says", "predicted", "measured", "verdict", ""], [
+        [r.section, r.says, r.predicted, r.measured, f"**{r.verdict}**", r.why] for r in rows])
+    lines = ["# The article, section by section", "", *table, "", "## Scenarios", ""]
+    for name, of in done.items():
+        took = f" {of.seconds['all']:.0f} s with the lab." if "all" in of.seconds else ""
+        lines.append(f"- [{SCENARIOS[name]}]({name}/summary.md): {sentence(of)}.{took}")
+    return "\n".join([*lines, ""])
+
+
 def _row(of: Verification, index: int) -> list[str]:
     question, answer = of.prediction.questions[index], of.prediction.answers[index]
     reachability, path = of.answers[index]
     because = why(answer, of.prediction.traces[index]) or question.comment
-    return [question.source, asked(question), describe(answer), because, MARKS[reachability.agreed], MARKS[path.agreed]]
+    ways = describe_ways([answer for answer, _ in of.prediction.ways(index)])
+    return [question.source, asked(question), ways, because, MARKS[reachability.agreed], MARKS[path.agreed]]
 
 
 def _totals(of: Verification) -> list[str]:

@@ -11,17 +11,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.compare import Check, Totals, compare_answer, compare_path, compare_plumbing, not_made
+from experiments.compare import (
+    Check,
+    Totals,
+    compare_answer,
+    compare_path,
+    compare_plumbing,
+    compare_ways,
+    describe_ways,
+    not_made,
+)
 from experiments.dialogue import Event, events
 from experiments.measure import Measurement, Observation, Progress, measure
-from sim.predict import Prediction, predict
+from experiments.rotation import rotations
+from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
-from sim.trace import Trace
+from sim.trace import Answer, Trace
+
+OPTIONAL = frozenset({"esp", "ip_vs"})
+"""Features without which an engine works on, and does less (the doctor's names)."""
 
 
 @dataclass(slots=True)
 class Verification:
-    """`answers` holds (reachability, path) of each question. `measurement` None: nothing was measured (`why_not`)."""
+    """`answers` holds (reachability, path) of each question, `turns` what several questions say together of round
+    robin. `measurement` None: nothing was measured (`why_not`)."""
 
     spec: Spec
     prediction: Prediction
@@ -30,10 +44,11 @@ class Verification:
     answers: list[tuple[Check, Check]]
     why_not: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    turns: list[Check] = field(default_factory=list)
 
     @property
     def checks(self) -> list[Check]:
-        return [*self.plumbing, *(check for pair in self.answers for check in pair)]
+        return [*self.plumbing, *(check for pair in self.answers for check in pair), *self.turns]
 
     @property
     def totals(self) -> Totals:
@@ -55,6 +70,7 @@ class Verification:
             "totals": self.totals.as_dict(),
             "warnings": self.prediction.warnings,
             "plumbing": [check.as_dict() for check in self.plumbing],
+            "round_robin": [check.as_dict() for check in self.turns],
             "questions": [
                 question_as_dict(self.prediction, index) | {
                     "measured": seen.answer.as_dict() if seen and seen.answer else None,
@@ -73,18 +89,20 @@ class Verification:
             return events(trace, _points(self.prediction, trace), dial=dial, fixed=named), None
         seen = self.measurement.observations[index]
         predicted, measured = (
-            events(of, self.measurement.points, dial=dial, others=others, fixed=named, until=seen.until)
+            events(of, seen.points or self.measurement.points, dial=dial, others=others, fixed=named, until=seen.until)
             for of in (trace, seen.trace))
         return predicted, measured
 
 
 def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
-    """A question with its dial and its predicted answer."""
+    """A question with its dial and its predicted answer; where something is drawn, all answers that it may have."""
+    different = list(dict.fromkeys(answer for answer, _ in prediction.ways(index)))
     return {
         "text": str(prediction.questions[index]),
         "question": prediction.questions[index].model_dump(mode="json"),
         "dial": prediction.dials[index].model_dump(mode="json"),
         "predicted": prediction.answers[index].as_dict(),
+        **({"predicted_one_of": [answer.as_dict() for answer in different]} if len(different) > 1 else {}),
     }
 
 
@@ -97,12 +115,18 @@ def verify(
     predicted = time.monotonic()
     measurement = measure(spec, prediction.questions, progress=progress)
     measured = time.monotonic()
-    plumbing = compare_plumbing(prediction.plumbing, measurement.plumbing)
-    answers = _compare(spec, prediction, measurement)
+    without = _on_this_kernel(spec, prediction, measurement)
+    plumbing = [_or_not_made(check, without.plumbing.get(check.subject, ()))
+                for check in compare_plumbing(prediction.plumbing, measurement.plumbing)]
+    answers = _compare(spec, prediction, measurement, without)
     seconds = {"predict": predicted - begun, **measurement.seconds, "compare": time.monotonic() - measured,
                "all": time.monotonic() - begun}
     rounded = {stage: round(value, 3) for stage, value in seconds.items()}
-    return Verification(spec, prediction, measurement, plumbing, answers, seconds=rounded)
+    asked = [(prediction.ways(index), (seen.answer, seen.attempts))
+             for index, seen in enumerate(measurement.observations)
+             if not (prediction.questions[index].during or prediction.questions[index].after)]
+    turns = [] if "ip_vs" in measurement.lacking else rotations(asked)
+    return Verification(spec, prediction, measurement, plumbing, answers, seconds=rounded, turns=turns)
 
 
 def unmeasured(spec: Spec, why: str) -> Verification:
@@ -125,28 +149,83 @@ def _points(prediction: Prediction, trace: Trace) -> set[str]:
     return {s.point for s in trace if s.device and s.where in prediction.plumbing.namespaces}
 
 
-def _compare(spec: Spec, prediction: Prediction, measurement: Measurement) -> list[tuple[Check, Check]]:
+@dataclass(slots=True)
+class _Without:
+    """What can't be measured because the kernel that measured lacks a feature: all that a prediction for just that
+    kernel has otherwise. Subject of plumbing, or index in `questions` -> the features."""
+
+    plumbing: dict[str, list[str]] = field(default_factory=dict)
+    questions: dict[int, list[str]] = field(default_factory=dict)
+
+
+def _on_this_kernel(spec: Spec, prediction: Prediction, measurement: Measurement) -> _Without:
+    without = _Without()
+    for feature in sorted(OPTIONAL.intersection(measurement.lacking)) if spec.in_swarm else ():
+        other = predict(spec, observed=True, questions=prediction.questions, lacking=frozenset({feature}))
+        for check in compare_plumbing(prediction.plumbing, other.plumbing):
+            if not check.agreed:
+                without.plumbing.setdefault(check.subject, []).append(feature)
+        for index in range(len(prediction.questions)):
+            if not _goes_as(prediction.ways(index), other.ways(index), measurement.points):
+                without.questions.setdefault(index, []).append(feature)
+    return without
+
+
+def _goes_as(ways: list[tuple[Answer, Trace]], others: list[tuple[Answer, Trace]], points: Sequence[str]) -> bool:
+    return len(ways) == len(others) and all(
+        one[0] == other[0] and compare_path(one[1], other[1], points).agreed
+        for one, other in zip(ways, others, strict=True))
+
+
+def _or_not_made(check: Check, features: Sequence[str]) -> Check:
+    return not_made(check.level, check.subject, check.predicted, _lacks(features)) if features else check
+
+
+def _lacks(features: Sequence[str]) -> str:
+    return f"can't be measured here: kernel lacks {', '.join(features)}"
+
+
+def _lost(frames: int, chance: float) -> str:
+    """A prediction is of the case in which all frames arrive; how probable that is says whether to ask again."""
+    return f"cables lost {frames} frame{'s' if frames != 1 else ''}; none is lost in {chance:.0%} of all runs"
+
+
+def _compare(
+    spec: Spec, prediction: Prediction, measurement: Measurement, without: _Without
+) -> list[tuple[Check, Check]]:
     ports, named = [dial.source_port for dial in prediction.dials], _ports_of(spec)
     bridges = prediction.plumbing.points("bridge")
-    return [_compare_one(prediction, index, observation, measurement.points, bridges, ports, named)
-            for index, observation in enumerate(measurement.observations)]
+    checks = []
+    for index, seen in enumerate(measurement.observations):
+        features = without.questions.get(index)
+        if features:
+            seen = Observation(prediction.dials[index], until=seen.until, why=_lacks(features))
+        elif seen.lost:
+            chance = undisturbed(spec, prediction.traces[index])
+            seen = Observation(prediction.dials[index], until=seen.until, why=_lost(seen.lost, chance))
+        checks.append(_compare_one(prediction, index, seen, measurement.points, bridges, ports, named))
+    return checks
 
 
 def _compare_one(
     prediction: Prediction, index: int, seen: Observation, points: Sequence[str], bridges: set[str],
     others: Sequence[int], named: Sequence[int],
 ) -> tuple[Check, Check]:
-    answer, dial = prediction.answers[index], prediction.dials[index]
-    subject, where = str(prediction.questions[index]), dial.source
-    path = compare_path(prediction.traces[index], seen.trace, points, subject=subject, dial=dial, others=others,
-                        bridges=bridges, fixed=named, until=seen.until)
+    dial, subject, where = prediction.dials[index], str(prediction.questions[index]), prediction.dials[index].source
+    ways = prediction.ways(index)
+    expected = describe_ways([answer for answer, _ in ways])
+    fitting = [trace for answer, trace in ways if seen.answer and compare_answer(answer, seen.answer).agreed]
+    paths = [compare_path(trace, seen.trace, points, subject=subject, dial=dial, others=others, bridges=bridges,
+                          fixed=named, until=seen.until)
+             for trace in fitting or [prediction.traces[index]]]
+    path = next((check for check in paths if check.agreed), paths[0])
     if seen.dial is None:
-        return (Check("reachability", subject, False, str(answer.outcome.value), "nothing to dial", where, seen.why),
+        return (Check("reachability", subject, False, expected, "nothing to dial", where, seen.why),
                 not_made("path", subject, path.predicted, seen.why))
     if seen.answer is None:
-        return (not_made("reachability", subject, str(answer.outcome.value), seen.why),
+        return (not_made("reachability", subject, expected, seen.why),
                 not_made("path", subject, path.predicted, seen.why))
-    return compare_answer(answer, seen.answer, subject, where), path
+    return compare_ways([answer for answer, _ in ways], seen.answer, subject, where), path
 
 
 def _ports_of(spec: Spec) -> list[int]:
@@ -154,4 +233,5 @@ def _ports_of(spec: Spec) -> list[int]:
     boxes: list[Container | Client] = [*spec.containers, *spec.clients]
     listening = [listener.port for box in boxes for listener in box.listens]
     published = [port for box in spec.containers for p in box.ports for port in (p.host_port, p.container_port)]
-    return sorted({*listening, *published} - {0})
+    services = [port for s in spec.services for p in s.ports for port in (p.published, p.target)]
+    return sorted({*listening, *published, *services} - {0})

@@ -23,10 +23,13 @@ SELF_EXPLAINING = frozenset({
 
 WORDS = {
     Kind.SEND: "sent by a socket", Kind.ROUTE: "route", Kind.NEIGH: "neighbour", Kind.HOOK: "hook", Kind.RULE: "rule",
-    Kind.CONNTRACK_NEW: "conntrack", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT", Kind.VETH: "veth",
+    Kind.CONNTRACK_NEW: "conntrack", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT",
+    Kind.IPVS_NEW: "IPVS", Kind.IPVS: "IPVS", Kind.VETH: "veth",
     Kind.BRIDGE: "bridge", Kind.BR_NETFILTER: "br_netfilter", Kind.LOOPBACK: "loopback", Kind.LINK: "wire",
+    Kind.VLAN: "802.1Q tag",
     Kind.ICMP_ERROR: "ICMP error sent", Kind.DELIVER: "delivered", Kind.DROP: "DROPPED", Kind.PROXY: "docker-proxy",
     Kind.ENCAP: "into the tunnel", Kind.DECAP: "out of the tunnel", Kind.FRAGMENT: "fragments",
+    Kind.ENCRYPT: "encrypted", Kind.DECRYPT: "decrypted",
     Kind.DNS: "name server", Kind.RECEIVE: "read by the process",
 }
 QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.HOOK, Kind.RECEIVE})

@@ -16,7 +16,12 @@ has left by the other port (br_handle_frame_finish). Stamps are reported as they
 
 A frame that waits here shares its bytes with the kernel's packet, and some code writes to those in place: where a host
 puts fragments together, translates the address and cuts again (`ip_do_fragment`'s quick path), the later fragments show
-the new header also at the taps before. Paths of fragments through NAT can't be compared for that.
+the new header also at the taps before. Paths of fragments through NAT can't be compared for that. Likewise a host
+that routes for an ipvlan device (mode l3, which has no ARP) writes its own Ethernet header where the device's had been:
+of what such a device sends, the Ethernet addresses are left out.
+
+An 802.1Q tag is not among a frame's bytes: the kernel takes it off before any tap and a veth never puts it in. So it
+comes beside them (PACKET_AUXDATA), and `Packet.vlan` is set from there.
 
 Left out: IPv6 and other protocols (a filter in the kernel keeps them from the buffers), and anything sent by drivers
 without passing a tap.
@@ -43,26 +48,36 @@ from live import netns
 from live.codec import decode
 from live.relative import relative
 from sim.errors import LabError
-from sim.packet import BROADCAST, ZERO_MAC, Packet
+from sim.packet import BROADCAST, ZERO_MAC, Packet, Vlan
 from sim.trace import Kind, Step, Trace
 
 SO_ATTACH_FILTER = 26
 SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
 PACKET_STATISTICS = 6
+PACKET_AUXDATA = 8
+"""Scapy's socket asks for it."""
+AUXDATA = struct.Struct("IIIHHHH")
+"""struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid (include/uapi/linux/if_packet.h)"""
+TP_STATUS_VLAN_VALID = 1 << 4
+IFF_NOARP = 0x80
+VLAN_ID = 0xFFF
+"""The part of a tag that names the VLAN; the rest is its priority."""
 BUFFER_BYTES = 16 << 20
 """Per socket; the kernel takes memory only for frames that wait. About 20 000 small ones fit."""
 LARGEST_FRAME = 1 << 17
 """Segmentation offload shows the kernel's own super-packets: 64 KiB and the headers."""
 
-ABOVE = ("bridge", "macvlan")
-"""Drivers whose devices get a frame from the device below, with the stamp that it got there."""
+ABOVE = {"802.1Q VLAN Support": 1, "bridge": 2, "macvlan": 2, "ipvlan": 2}
+"""Drivers (as `ethtool -i` names them) whose devices get a frame from the device below, with the stamp that it got
+there; a sub-interface may in turn be what the others stand on."""
 
 IPV4_AND_ARP = (
-    # (code, jump if true, jump if false, k): classic BPF, as `tcpdump -dd 'ip or arp'` prints it
+    # (code, jump if true, jump if false, k): classic BPF, as `tcpdump -dd` prints it
     (0x28, 0, 0, 12),  # ldh [12]: the EtherType
-    (0x15, 1, 0, 0x0800),  # IPv4: keep
-    (0x15, 0, 1, 0x0806),  # ARP: keep, else not
+    (0x15, 2, 0, 0x0800),  # IPv4: keep
+    (0x15, 1, 0, 0x0806),  # ARP: keep
+    (0x15, 0, 1, 0x8100),  # a tag that a program put there itself: keep, else not
     (0x06, 0, 0, 0xFFFFFFFF),
     (0x06, 0, 0, 0),
 )
@@ -80,31 +95,36 @@ class Point:
 
 @dataclass(slots=True)
 class _Tap:
-    """An open socket. `above`: 1 for a device that gets its frames from another device of the machine (ABOVE)."""
+    """An open socket. `above`: how far up a device is that gets its frames from another of the machine (ABOVE)."""
 
     point: Point
     listener: L2ListenSocket
     """Scapy closes the socket when this goes."""
     above: int
+    headless: bool
+    """What it sends has no Ethernet addresses that could still be read."""
 
     @property
     def sock(self) -> socket.socket:
         return self.listener.ins
 
 
-Frame = tuple[int, int, int, _Tap, str, bytes]
-"""(kernel time in ns, `above`, order of arrival, tap, way, bytes): sorts as things happened."""
+Frame = tuple[int, int, int, _Tap, str, bytes, int]
+"""(kernel time in ns, `above`, order of arrival, tap, way, bytes, VLAN): sorts as things happened."""
 
 
 class Capture:
     """Sockets on all `points`, open until `close`; for each question `mark()`, run the probe, `take()`.
 
     `mac_symbol` maps a real MAC address to the name that predictions have for it (or to itself); broadcast and zero are
-    never asked about. LabError when a point does not exist or root is missing.
+    never asked about. `spi_symbol` does the same for SPIs. LabError when a point does not exist or root is missing.
     """
 
-    def __init__(self, points: Iterable[Point], *, mac_symbol: Callable[[str], str] = str) -> None:
-        self._mac_symbol = mac_symbol
+    def __init__(
+        self, points: Iterable[Point], *, mac_symbol: Callable[[str], str] = str,
+        spi_symbol: Callable[[str], str] = str,
+    ) -> None:
+        self._mac_symbol, self._spi_symbol = mac_symbol, spi_symbol
         self._taps: dict[int, _Tap] = {}
         self._epoll = select.epoll()
         self._since = 0
@@ -159,8 +179,8 @@ class Capture:
             for fd, _ in ready:
                 tap = self._taps[fd]
                 while frame := _receive(tap.sock):
-                    at, way, raw = frame
-                    frames.append((at, tap.above if way == "in" else 0, len(frames), tap, way, raw))
+                    at, way, raw, vlan = frame
+                    frames.append((at, tap.above if way == "in" else 0, len(frames), tap, way, raw, vlan))
 
     def _lost(self) -> int:
         """Frames lost since the last call: reading the counter resets it (packet(7))."""
@@ -168,11 +188,17 @@ class Capture:
                    for tap in self._taps.values())
 
     def _step(self, frame: Frame) -> Step | None:
-        at, _, _, tap, way, raw = frame
+        at, _, _, tap, way, raw, vlan = frame
         packet = decode(raw)
         if packet is None:
             return None
+        if vlan:
+            packet.vlan = Vlan(vlan)
+        if tap.headless and way == "out":
+            packet.eth = None
         self._name_macs(packet)
+        if packet.esp:
+            packet.esp.spi = self._spi_symbol(packet.esp.spi)
         return Step(Kind.SEEN, tap.point.label, tap.point.device, packet, way=way, at=(at - self._since) / 1e9)
 
     def _name_macs(self, packet: Packet) -> None:
@@ -194,7 +220,9 @@ def _open_all(points: list[Point]) -> list[_Tap]:
     try:
         for point in points:
             listener = _listen(point)
-            taps.append(_Tap(point, listener, int(_driver(listener.ins, point.ifname) in ABOVE)))
+            driver = _driver(listener.ins, point.ifname)
+            headless = driver == "ipvlan" and bool(_flags(listener.ins, point.ifname) & IFF_NOARP)
+            taps.append(_Tap(point, listener, ABOVE.get(driver, 0), headless))
     except BaseException:
         for tap in taps:
             tap.listener.close()
@@ -224,9 +252,9 @@ def _listen(point: Point) -> L2ListenSocket:
     return listener
 
 
-def _receive(sock: socket.socket) -> tuple[int, str, bytes] | None:
-    """(kernel time in ns, way, frame). Scapy's own recv gives the time as a float, whose steps are 240 ns wide here:
-    more than a frame needs from one device to the next."""
+def _receive(sock: socket.socket) -> tuple[int, str, bytes, int] | None:
+    """(kernel time in ns, way, frame, VLAN or 0). Scapy's own recv gives the time as a float, whose steps are 240 ns
+    wide here: more than a frame needs from one device to the next."""
     try:
         raw, ancillary, _, address = sock.recvmsg(LARGEST_FRAME, 256)
     except BlockingIOError:
@@ -237,7 +265,23 @@ def _receive(sock: socket.socket) -> tuple[int, str, bytes] | None:
         raise
     at = next((struct.unpack("qq", data) for level, kind, data in ancillary
                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS), (0, 0))
-    return at[0] * 1_000_000_000 + at[1], "out" if address[2] == socket.PACKET_OUTGOING else "in", raw
+    way = "out" if address[2] == socket.PACKET_OUTGOING else "in"
+    return at[0] * 1_000_000_000 + at[1], way, raw, next(filter(None, map(_vlan, ancillary)), 0)
+
+
+def _vlan(message: tuple[int, int, bytes]) -> int:
+    """The VLAN of the tag that came beside a frame; 0 for none."""
+    level, kind, data = message
+    if (level, kind) != (SOL_PACKET, PACKET_AUXDATA) or len(data) < AUXDATA.size:
+        return 0
+    status, *_, tag, _ = AUXDATA.unpack_from(data)
+    return tag & VLAN_ID if status & TP_STATUS_VLAN_VALID else 0
+
+
+def _flags(sock: socket.socket, ifname: str) -> int:
+    """The device's flags (`SIOCGIFFLAGS`)."""
+    request = struct.pack("16s16x", ifname.encode())
+    return int(struct.unpack_from("H", fcntl.ioctl(sock, 0x8913, request), 16)[0])
 
 
 def _driver(sock: socket.socket, ifname: str) -> str:

@@ -55,11 +55,11 @@ def create(run: str, *path: str) -> Path:
     return made
 
 
-def processes(run: str) -> list[int]:
-    """Every process in the run's subtree, by pid."""
+def processes(run: str, *path: str) -> list[int]:
+    """Every process in the run's subtree, or that of `path` in it, by pid."""
     pids: list[int] = []
     with suppress(LabError):
-        for file in _tracking().joinpath(ROOT, run).rglob("cgroup.procs"):
+        for file in _tracking().joinpath(ROOT, run, *path).rglob("cgroup.procs"):
             with suppress(OSError):
                 pids += map(int, file.read_text().split())
     return pids

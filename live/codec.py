@@ -1,9 +1,9 @@
 """Real frames to `sim.packet.Packet` and back, through scapy's layers.
 
-Covers what Hopcast compares: Ethernet, ARP, IPv4, ICMP (an error's quoted datagram becomes `inner`), UDP, TCP and
-VXLAN (its inner frame becomes `inner`). `decode` gives None for everything else: IPv6, VLAN tags, LLDP. Each header
-is dissected by its scapy layer on its own (`do_dissect`), not by `Ether(raw)`: that would go on and guess at
-payloads (DNS on port 53).
+Covers what Hopcast compares: Ethernet, an 802.1Q tag, ARP, IPv4, ICMP (an error's quoted datagram becomes `inner`),
+UDP, TCP, ESP (what follows its header is opaque) and VXLAN (its inner frame becomes `inner`). `decode` gives None for
+everything else: IPv6, a second tag, LLDP. Each header is dissected by its scapy layer on its own (`do_dissect`), not by
+`Ether(raw)`: that would go on and guess at payloads (DNS on port 53).
 
 Left out: IP and TCP options (skipped when decoding, never written), and everything that `sim.packet` has no field for
 (IP identification, TCP window). A fragment other than the first has no transport header: all of it is payload.
@@ -22,13 +22,31 @@ from scapy.layers.inet import IP as ScapyIp
 from scapy.layers.inet import TCP as ScapyTcp
 from scapy.layers.inet import UDP as ScapyUdp
 from scapy.layers.l2 import ARP as ScapyArp
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import Dot1Q, Ether
 from scapy.layers.vxlan import VXLAN as ScapyVxlan
 from scapy.packet import Packet as ScapyPacket
 from scapy.utils import checksum
 
-from sim.packet import Arp, Ethernet, EtherType, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, Udp, Vxlan, dotted, ip
+from sim.packet import (
+    Arp,
+    Esp,
+    Ethernet,
+    EtherType,
+    Icmp,
+    IcmpType,
+    IPv4,
+    Packet,
+    Proto,
+    Tcp,
+    Udp,
+    Vlan,
+    Vxlan,
+    dotted,
+    ip,
+)
 
+TAGGED = 0x8100
+"""EtherType of an 802.1Q tag."""
 VXLAN_PORT = 4789
 ERRORS = (IcmpType.DEST_UNREACH, IcmpType.REDIRECT, IcmpType.TIME_EXCEEDED)
 """ICMP types that quote the datagram that they are about."""
@@ -45,16 +63,21 @@ def decode(raw: bytes) -> Packet | None:
     if len(raw) < 14:
         return None
     ether, rest = _header(Ether, raw, 14)
-    eth = Ethernet(ether.src, ether.dst, ether.type)
-    if ether.type == EtherType.ARP and len(rest) >= 28:
+    kind, tag = ether.type, None
+    if kind == TAGGED and len(rest) >= 4:
+        inside, rest = _header(Dot1Q, rest, 4)
+        kind, tag = inside.type, Vlan(inside.vlan)
+    eth = Ethernet(ether.src, ether.dst, kind)
+    if kind == EtherType.ARP and len(rest) >= 28:
         message, _ = _header(ScapyArp, rest, 28)
         if (message.hwtype, message.ptype, message.hwlen, message.plen) != (1, EtherType.IPV4, 6, 4):
             return None
-        return Packet(eth=eth, arp=Arp(message.op, message.hwsrc, ip(message.psrc), message.hwdst, ip(message.pdst)))
-    if ether.type == EtherType.IPV4:
+        arp = Arp(message.op, message.hwsrc, ip(message.psrc), message.hwdst, ip(message.pdst))
+        return Packet(eth=eth, vlan=tag, arp=arp)
+    if kind == EtherType.IPV4:
         packet = decode_datagram(rest)
         if packet:
-            packet.eth = eth
+            packet.eth, packet.vlan = eth, tag
         return packet
     return None
 
@@ -90,7 +113,9 @@ def encode(packet: Packet) -> bytes:
         raise ValueError("a packet needs an ARP or an IPv4 header")
     if packet.eth is None:
         return body
-    return bytes(Ether(src=packet.eth.src, dst=packet.eth.dst, type=int(packet.eth.ethertype))) + body
+    kind = int(packet.eth.ethertype)
+    tag = bytes(Dot1Q(vlan=packet.vlan.id, type=kind)) if packet.vlan else b""
+    return bytes(Ether(src=packet.eth.src, dst=packet.eth.dst, type=TAGGED if tag else kind)) + tag + body
 
 
 def checksum_state(proto: int, src: int, dst: int, segment: bytes) -> str:
@@ -152,9 +177,13 @@ def _decode_transport(packet: Packet, body: bytes, *, complete: bool) -> None:
     elif proto == Proto.TCP and len(body) >= 20:
         head, _ = _header(ScapyTcp, body, 20)
         packet.l4 = Tcp(head.sport, head.dport, int(head.flags) & TCP_FLAGS, head.seq, head.ack)
-        packet.payload = body[4 * max(head.dataofs, 5):]
+        packet.options = 4 * max(head.dataofs, 5) - 20
+        packet.payload = body[20 + packet.options:]
         if complete:
             packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body)
+    elif proto == Proto.ESP and len(body) >= 8:
+        spi, seq = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
+        packet.esp, packet.payload = Esp(f"{spi:#010x}", seq), body[8:]
     elif proto in (Proto.TCP, Proto.UDP) and len(body) >= 4 and not complete:
         # A quote need hold no more than 8 bytes of the transport: ports, and for TCP the sequence number.
         sport, dport = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
@@ -166,7 +195,9 @@ def _encode_transport(packet: Packet, header: IPv4) -> bytes:
     inner = encode(packet.inner) if packet.inner else b""
     match packet.l4:
         case None:
-            return packet.payload + inner
+            esp = packet.esp
+            sealing = int(esp.spi, 16).to_bytes(4, "big") + esp.seq.to_bytes(4, "big") if esp else b""
+            return sealing + packet.payload + inner
         case Icmp() as m:
             head = ScapyIcmp(type=m.type, code=m.code, chksum=0)
             if m.type in ECHOES:

@@ -4,7 +4,8 @@ Whether ARP is asked, a frame flooded or a NAT mapping reused depends on what we
 caches, so the engines' namespaces do too, and no limit on ICMP errors remembers earlier ones.
 Permanent entries and static rules stay. One thread with open netlink sockets stands in each namespace, so a flush
 costs about a millisecond.
-Left out: what is not per namespace (route exceptions and TCP metrics age by themselves and move no packet here).
+So are the route exceptions in which a namespace keeps the path MTUs that it was told.
+Left out: what is not per namespace (TCP metrics age by themselves and move no packet here).
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class _Sockets:
         for index in self.bridges:
             self.route.link("set", index=index, kind="bridge", br_fdb_flush=1)
         self.conntrack.flush()
+        set_sysctl("net.ipv4.route.flush", "1")
 
     def close(self) -> None:
         self.route.close()

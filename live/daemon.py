@@ -13,8 +13,10 @@ child's pid is dockerd's. What stays shared: the kernel, its modules, and the ke
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +31,9 @@ READY_LIMIT = 60.0
 API_TIMEOUT = 60
 """Seconds that one call of the engine's API may take."""
 LOG_LINES = 6
+GONE_LIMIT = 10.0
+DYING = ("dockerd", "containerd", "docker-proxy")
+"""What ends with an engine: it asks for that for its children (PR_SET_PDEATHSIG), but not for the containers' shims."""
 
 PREPARE = r"""
 set -eu
@@ -130,17 +135,85 @@ def start(host: Host, *, run: str, namespace: Path, folder: Path, nameserver: st
     command = [
         _tool("nsenter"), f"--net={namespace}", _tool("unshare"), "--mount", "--uts", "--propagation", "private",
         "sh", "-c", PREPARE, "dockerd", str(folder), str(group), host.name, nameserver,
-        binary.path, "--config-file", f"{folder}/private/daemon.json", "--host", f"unix://{folder}/docker.sock",
+        *_dockerd(binary.path, host, run, folder),
+    ]
+    process = _run(command, folder)
+    return Dockerd(host.name, folder, process.pid, process)
+
+
+def kill(dockerd: Dockerd, run: str) -> None:
+    """SIGKILL; returns when what dies with it is gone: its containerd, its docker-proxies. Containers live on.
+
+    Its mount namespace has its data and may live in nobody else, so a process that sleeps takes its place there: until
+    `start_again`, that one is `dockerd.pid`. LabError when something does not end.
+    """
+    group, old = cgroup.create(run, dockerd.label, "engine"), dockerd.process
+    keeper = _run([*_inside(dockerd.pid, group), "sleep", "infinity"], dockerd.folder)
+    _wait(lambda: comm(keeper.pid) == "sleep", f"nobody enters the namespaces of {dockerd.label}'s engine")
+    os.kill(dockerd.pid, signal.SIGKILL)
+    if old is not None:
+        old.wait(GONE_LIMIT)
+    dockerd.pid, dockerd.process = keeper.pid, keeper
+    _wait(lambda: not [pid for pid in cgroup.processes(run, dockerd.label) if comm(pid) in DYING],
+          f"the killed engine of {dockerd.label} leaves processes behind")
+    # Until somebody reaps them they still have their pids, and the next engine would take them for alive.
+    for file in ("dockerd.pid", "exec/containerd/containerd.pid"):
+        Path(f"/proc/{keeper.pid}/root{dockerd.folder}/private/{file}").unlink(missing_ok=True)
+
+
+def start_again(dockerd: Dockerd, host: Host, run: str) -> None:
+    """A new engine with the data and in the namespaces of the one that was killed (see `wait_ready`)."""
+    keeper, group = dockerd.process, cgroup.create(run, host.name, "engine")
+    line = _dockerd(engine.required(host.engine.version).path, host, run, dockerd.folder)
+    process = _run([*_inside(dockerd.pid, group), *line], dockerd.folder)
+    _wait(lambda: comm(process.pid) == "dockerd", f"dockerd of {host.name} does not start")
+    os.kill(dockerd.pid, signal.SIGKILL)
+    if keeper is not None:
+        keeper.wait(GONE_LIMIT)
+    dockerd.pid, dockerd.process = process.pid, process
+
+
+def _dockerd(binary: str, host: Host, run: str, folder: Path) -> list[str]:
+    """The engine's command line."""
+    return [
+        binary, "--config-file", f"{folder}/private/daemon.json", "--host", f"unix://{folder}/docker.sock",
         "--data-root", f"{folder}/private/data", "--exec-root", f"{folder}/private/exec",
         "--pidfile", f"{folder}/private/dockerd.pid",
         "--cgroup-parent", f"/{cgroup.ROOT}/{run}/{host.name}/containers", "--exec-opt", "native.cgroupdriver=cgroupfs",
         *flags(host.engine),
     ]
+
+
+def _inside(pid: int, group: Path) -> list[str]:
+    """What starts a command in the namespaces of a process, and in a control group."""
+    script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
+    return [_tool("nsenter"), f"--target={pid}", "--mount", "--uts", "--net", "sh", "-c", script, "inside", str(group)]
+
+
+def _run(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """Its output goes to the end of the engine's log."""
     environment = {"PATH": os.pathsep.join(["/usr/bin", "/bin", *engine.SBIN]), "LC_ALL": "C", "HOME": "/root"}
-    with (folder / "dockerd.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-                                   start_new_session=True)
-    return Dockerd(host.name, folder, process.pid, process)
+    with (folder / "dockerd.log").open("ab") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                                start_new_session=True)
+
+
+def comm(pid: int) -> str:
+    """What a process runs; empty when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    name, _, rest = status.partition("(")[2].rpartition(")")
+    return "" if rest.split()[0] == "Z" else name
+
+
+def _wait(done: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + GONE_LIMIT
+    while not done():
+        if time.monotonic() > deadline:
+            raise LabError(otherwise, mend="see the lab's dockerd.log")
+        time.sleep(0.01)
 
 
 def _tool(name: str) -> str:

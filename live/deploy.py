@@ -1,6 +1,7 @@
 """A Spec onto real engines, through the Docker SDK, as `docker compose up` does it.
 
-Networks first, on every host that has a container on them, then containers, all in the Spec's order. A container is
+Networks first, on every host that has a container on them, then containers, all in the Spec's order, then the services
+of a swarm with their tasks (`live/services.py`). A container is
 created on its first network, connected to the others in order, then started; its process sleeps (`live/image.py`). The
 body of each request is written here and not by the SDK's helpers, which refuse some of what the engine itself answers
 (ports in mode host).
@@ -11,21 +12,17 @@ is bound where the network's `host_binding_ipv4` says, else everywhere: `0.0.0.0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from docker.errors import APIError, DockerException
 from docker.types import IPAMConfig, IPAMPool
 
-from live import image, swarm
+from live import image, services, swarm
 from live.deployment import Deployment, Machines
-from sim.errors import LabError, PlumbError
+from live.refusals import engine_answers
 from sim.spec import DEFAULT_NETWORK, Attachment, Container, Network, Spec
 
 ANYWHERE = "0.0.0.0"
-NOT_SUPPORTED = "operation not supported"
-"""EOPNOTSUPP, which is the kernel's answer and not the engine's: a dummy parent without the dummy driver, for one."""
 
 Progress = Callable[[str], None]
 
@@ -35,7 +32,7 @@ def deploy(machines: Machines, spec: Spec, progress: Progress | None = None) -> 
     until then stays for the lab's end. `progress` hears of each object before it is made."""
     say = progress or (lambda _: None)
     for host in spec.hosts:
-        with _engine_answers(f"host {host.name}"):
+        with engine_answers(f"host {host.name}"):
             image.ensure(machines.engine(host.name), [c.image for c in spec.containers if c.host == host.name])
     for network in spec.networks:
         for name in spec.hosts_of(network.name):
@@ -44,9 +41,11 @@ def deploy(machines: Machines, spec: Spec, progress: Progress | None = None) -> 
     containers: dict[str, str] = {}
     warnings: list[str] = []
     for box in spec.containers:
-        say(f"container {box.name}")
-        containers[box.name], said = run_container(machines.engine(box.host), box)
-        warnings += said
+        if not box.task_of:
+            say(f"container {box.name}")
+            containers[box.name], said = run_container(machines.engine(box.host), box)
+            warnings += said
+    containers |= services.deploy(machines, spec, say)
     deployment = Deployment(spec, machines, containers, tuple(warnings))
     if spec.in_swarm:
         say("waiting until all engines know all endpoints")
@@ -62,7 +61,7 @@ def create_network(client: Any, network: Network) -> str:
         ipam = IPAMConfig(pool_configs=[IPAMPool(
             subnet=network.subnet or None, iprange=network.ip_range or None, gateway=network.gateway or None,
             aux_addresses=auxiliary or None)])
-    with _engine_answers(f"network {network.name}"):
+    with engine_answers(f"network {network.name}"):
         made = client.api.create_network(
             network.name, driver=network.driver, options=dict(network.options), ipam=ipam, check_duplicate=True,
             internal=network.internal, attachable=network.attachable or None)
@@ -71,7 +70,7 @@ def create_network(client: Any, network: Network) -> str:
 
 def run_container(client: Any, box: Container) -> tuple[str, list[str]]:
     """`docker create`, `docker network connect` for each further network, `docker start`: the id, and the warnings."""
-    with _engine_answers(f"container {box.name}"):
+    with engine_answers(f"container {box.name}"):
         made = client.api.create_container_from_config(body(box), box.name)
         for attachment in box.attachments[1:]:
             client.api.connect_container_to_network(
@@ -111,19 +110,3 @@ def body(box: Container) -> dict[str, Any]:
 def _aliases(attachment: Attachment, box: Container) -> list[str]:
     service = [box.service] if box.service and attachment.network != DEFAULT_NETWORK else []
     return list(dict.fromkeys([*attachment.aliases, *service]))
-
-
-@contextmanager
-def _engine_answers(where: str) -> Iterator[None]:
-    try:
-        yield
-    except APIError as error:
-        said = str(error.explanation or error)
-        if said.endswith(NOT_SUPPORTED):
-            raise LabError(f"{where}: {said}: this kernel lacks what the engine asks it for",
-                           mend="see hopcast doctor") from error
-        raise PlumbError(said, where=where) from error
-    except DockerException as error:
-        raise LabError(f"{where}: {error}") from error
-    except OSError as error:  # requests' errors: the engine hung up, or a call took longer than its time limit
-        raise LabError(f"{where}: the engine does not answer: {error}", mend="see the lab's dockerd.log") from error

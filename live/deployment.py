@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import docker
-from docker.errors import APIError, DockerException
 
-from sim.errors import LabError, PlumbError
+from live.refusals import engine_answers
+from sim.errors import LabError
 from sim.spec import Spec
 
 INGRESS, INGRESS_SANDBOX = "ingress", "ingress_sbox"
@@ -48,10 +48,12 @@ class Deployment:
         self.containers = dict(containers)
         self.warnings = list(warnings)
         self._inspected: dict[str, dict[str, Any]] = {}
-        self.network_ids = {
-            (host.name, network["Name"]): str(network["Id"])
-            for host in spec.hosts for network in machines.engine(host.name).api.networks()
-        }
+        self._services: dict[str, dict[str, Any]] = {}
+        self.network_ids: dict[tuple[str, str], str] = {}
+        """(host, network) -> the engine's id, of all that an engine knows."""
+        self._read_networks()
+        self.ended: set[str] = set()
+        """Containers that a fault has ended: whoever wants to look into them must not."""
 
     def inspect(self, container: str) -> dict[str, Any]:
         """What `docker inspect` says. PlumbError when the engine does not know it, KeyError when the Spec does not."""
@@ -59,17 +61,17 @@ class Deployment:
             box = self.spec.container(container)
             if box is None:
                 raise KeyError(container)
-            try:
+            with engine_answers(f"container {container} on {box.host}"):
                 answer = self.machines.engine(box.host).api.inspect_container(self.containers[box.name])
-            except APIError as error:
-                raise PlumbError(str(error.explanation), where=f"container {container}") from error
-            except DockerException as error:
-                raise LabError(f"the engine of {box.host} does not answer: {error}") from error
             self._inspected[container] = answer
         return self._inspected[container]
 
     def refresh(self) -> None:
+        """Forgets what engines said, and asks anew which networks they have: an engine has one of a swarm as long as
+        somebody there is on it."""
         self._inspected.clear()
+        self._services.clear()
+        self._read_networks()
 
     def pid(self, container: str) -> int:
         """The container's first process. LabError when it does not run."""
@@ -90,7 +92,8 @@ class Deployment:
         engines' own.
         """
         owners = dict.fromkeys(map(self.spec.netns_of, self.spec.labels()))
-        return {owner: self.netns_path(owner) for owner in owners} | self.engine_namespaces()
+        there = [owner for owner in owners if owner not in self.ended]
+        return {owner: self.netns_path(owner) for owner in there} | self.engine_namespaces()
 
     def engine_namespaces(self) -> dict[str, Path]:
         """Of each engine in a swarm: what swarm itself puts there. The engine names them by the beginning of an id."""
@@ -119,9 +122,21 @@ class Deployment:
         found = self.inspect(container)["NetworkSettings"]["Networks"].get(network)
         return (found and found["IPAddress"]) or None
 
+    def vip_of(self, service: str, network: str) -> str | None:
+        """The virtual address of a swarm service (by either name) on a network (by the engine's); None: it has none
+        there."""
+        ident = self.network_ids.get((self._manager, network))
+        given = self._endpoint(service).get("VirtualIPs") or ()
+        return next((vip["Addr"].partition("/")[0] for vip in given if vip.get("Addr") and vip["NetworkID"] == ident),
+                    None)
+
     def published_port(self, container: str, port: int, protocol: str = "tcp") -> int | None:
         """The host's port that is published for a container's port, the first in the Spec's order; None when there is
-        none (mode host discards them)."""
+        none (mode host discards them). Of a swarm service: the port of the routing mesh."""
+        if self.spec.swarm_service(container):
+            mesh = [p for p in self._endpoint(container).get("Ports") or () if p["PublishMode"] == INGRESS]
+            return next((int(p["PublishedPort"]) for p in mesh if (p["TargetPort"], p["Protocol"]) == (port, protocol)),
+                        None)
         bindings = self.inspect(container)["NetworkSettings"]["Ports"].get(f"{port}/{protocol}") or []
         given = [int(binding["HostPort"]) for binding in bindings if ":" not in binding["HostIp"]]
         box = self.spec.container(container)
@@ -131,3 +146,26 @@ class Deployment:
             if number in given or (number == 0 and drawn):
                 return number or drawn[0]
         return given[0] if given else None
+
+    @property
+    def _manager(self) -> str:
+        return self.spec.hosts[0].name
+
+    def _endpoint(self, service: str) -> dict[str, Any]:
+        """What `docker service inspect` says of its addresses and ports."""
+        known = self.spec.swarm_service(service)
+        if known is None:
+            raise KeyError(service)
+        if known.name not in self._services:
+            api: Any = self.machines.engine(self._manager).api
+            with engine_answers(f"service {known.name}"):
+                self._services[known.name] = api.inspect_service(known.name)
+        endpoint: dict[str, Any] = self._services[known.name].get("Endpoint") or {}
+        return endpoint
+
+    def _read_networks(self) -> None:
+        for host in self.spec.hosts:
+            with engine_answers(f"host {host.name}"):
+                networks = self.machines.engine(host.name).api.networks()
+            self.network_ids = {key: ident for key, ident in self.network_ids.items() if key[0] != host.name}
+            self.network_ids |= {(host.name, network["Name"]): str(network["Id"]) for network in networks}

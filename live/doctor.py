@@ -26,6 +26,7 @@ KERNEL: dict[str, tuple[bool, str, str]] = {
     "ipvlan": (False, "ipvlan networks", "modprobe ipvlan"),
     "8021q": (False, "macvlan and ipvlan on a VLAN of their parent", "modprobe 8021q"),
     "ip_vs": (False, "swarm's routing mesh and virtual IPs", "modprobe ip_vs"),
+    "esp": (False, "encrypted overlay networks (IPsec, AES-GCM)", "modprobe -a esp4 gcm"),
     "netem": (False, "delay and loss on links", "modprobe sch_netem"),
     "tbf": (False, "rate limits on links", "modprobe sch_tbf"),
     "iptables-nft": (False, "engines whose iptables writes nftables", "apt-get install iptables"),

@@ -16,7 +16,7 @@ from pathlib import Path
 from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 
-from live import engine, netns
+from live import engine, netns, xfrm
 from sim.errors import LabError
 
 IP_VS_SO_GET_VERSION = 64 + 1024 + 64
@@ -107,6 +107,7 @@ TRIALS: dict[str, Callable[[], str]] = {
     "ipvlan": lambda: links("ipvlan", link=PARENT, ipvlan_mode=0),
     "8021q": lambda: links("vlan", link=PARENT, vlan_id=10),
     "ip_vs": ip_vs,
+    "esp": xfrm.lacks,
     "netem": lambda: queue("netem", delay=1000),
     "tbf": lambda: queue("tbf", rate="1mbit", burst=32768, latency="50ms"),
     "iptables-nft": lambda: command("iptables-nft", "-t", "nat", "-L", "-n"),
@@ -120,6 +121,13 @@ def tried() -> dict[str, str]:
     with netns.throwaway() as run:
         run(_parent)
         return {feature: run(_guarded, trial) for feature, trial in TRIALS.items()}
+
+
+def lacks(feature: str) -> str:
+    """Why this kernel can't do one of TRIALS; empty where it can."""
+    with netns.throwaway() as run:
+        run(_parent)
+        return str(run(_guarded, TRIALS[feature]))
 
 
 def _parent() -> None:

@@ -10,7 +10,7 @@ lookups are answers and not timeouts. The machines have no default route: the wi
 Several labs live side by side: names, folders and control groups carry a run id. The lab ends with the `with` block,
 with an exception, Ctrl-C, SIGTERM or SIGHUP, at the latest when the interpreter exits; after `kill -9` with
 `cleanup.down_all()`.
-The wire has the MTU, rate and delay of the Spec's underlay. Left out: loss, IPv6.
+Each machine's cable has the MTU, rate, delay and loss that the Spec says (`Spec.link_of`). Left out: IPv6.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from types import FrameType, TracebackType
 
 import docker
 
-from live import cgroup, cleanup, daemon, engine, nameserver, netns, shaping, state, swarm
+from live import cgroup, cleanup, daemon, engine, features, nameserver, netns, shaping, state, swarm
 from sim.errors import LabError, SpecError
 from sim.spec import Spec
 
@@ -114,6 +114,39 @@ class Lab:
         dockerd = self.daemons[host]
         return Path(f"/proc/{dockerd.pid}/root{dockerd.folder}/private/exec/netns")
 
+    def frames_lost(self) -> int:
+        """How many frames the shaped cables have lost so far, by chance or because a queue was full. Those of a cable
+        that loses all do not count: chance has no part in it.
+        """
+        wire, total = self.netns_path(WIRE), 0
+        for index, label in enumerate(label for label in self.record.namespaces if label != WIRE):
+            cable = self.spec.link_of(label)
+            if shaping.shaped(cable) and cable.loss < 1:
+                total += shaping.lost(self.netns_path(label), "eth0") + shaping.lost(wire, f"to-{index}")
+        return total
+
+    def port(self, label: str) -> str:
+        """The switch's end of a machine's cable, in the namespace `@wire`."""
+        return f"to-{[name for name in self.record.namespaces if name != WIRE].index(label)}"
+
+    def kill_engine(self, host: str) -> None:
+        """SIGKILL for a host's engine (see `daemon.kill`)."""
+        daemon.kill(self.daemons[host], self.run)
+        self._note_pid(host)
+
+    def start_engine_again(self, host: str) -> None:
+        """Returns when it answers. LabError when it does not."""
+        machine = self.spec.host(host)
+        assert machine is not None
+        daemon.start_again(self.daemons[host], machine, self.run)
+        self._note_pid(host)
+        self._engines[host].close()
+        self._engines[host] = self.daemons[host].wait_ready()
+
+    def _note_pid(self, host: str) -> None:
+        self.record.engines[host] = self.daemons[host].pid
+        self.record.save()
+
     def own_labels(self) -> tuple[str, ...]:
         """Namespaces that the lab has besides the Spec's."""
         return WIRE, DNS
@@ -195,9 +228,10 @@ class Lab:
         netns.bridge(wire, SWITCH)
         routes = {client.name: client.routes for client in self.spec.clients}
         for index, (label, address) in enumerate(machines.items()):
-            netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}", mtu=self.spec.underlay.mtu)
-            shaping.shape(self.netns_path(label), "eth0", self.spec.underlay)
-            shaping.shape(wire, f"to-{index}", self.spec.underlay)
+            cable = self.spec.link_of(label)
+            netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}", mtu=cable.mtu)
+            shaping.shape(self.netns_path(label), "eth0", cable)
+            shaping.shape(wire, f"to-{index}", cable)
             netns.address(self.netns_path(label), "eth0", address, routes.get(label, ()))
         netns.enslave(wire, SWITCH, [f"to-{index}" for index in range(len(machines))])
 
@@ -238,11 +272,16 @@ def _exit_on_signal(number: int, frame: FrameType | None) -> None:
 def _check(spec: Spec) -> None:
     if os.geteuid() != 0:
         raise LabError("a lab needs root", mend="run it as root; predictions work without")
-    for label in (*(h.name for h in spec.hosts), *(c.name for c in spec.clients)):
+    machines = [*(h.name for h in spec.hosts), *(c.name for c in spec.clients)]
+    for label in machines:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,60}", label):
             raise SpecError(f"{label!r} can't name a machine", mend="use up to 60 letters, digits and _.-")
     for host in spec.hosts:
         engine.required(host.engine.version)
+    emulated = [label for label in machines if shaping.needs_netem(spec.link_of(label))]
+    if emulated and (why := features.lacks("netem")):
+        raise LabError(f"can't be measured here: kernel lacks netem ({why}), which {emulated[0]}'s delay or loss needs",
+                       mend="leave delay and loss out of x-hopcast's underlay and links")
 
 
 def _write_etc(folder: Path, answering: str) -> None:

@@ -37,7 +37,7 @@ class Link:
     peer: int = 0
     addresses: tuple[str, ...] = ()
     options: str = ""
-    """A macvlan's mode, a vxlan's id, port and flags, in the words of `ip -d link`."""
+    """A macvlan's or ipvlan's mode, a vlan's id, a vxlan's id, port and flags, in the words of `ip -d link`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,20 @@ def _macvlan(data: Any) -> str:
     return f"mode {data.get_attr('IFLA_MACVLAN_MODE')}"
 
 
-OPTIONS: dict[str, Callable[[Any], str]] = {"macvlan": _macvlan, "vxlan": _vxlan}
+def _ipvlan(data: Any) -> str:
+    number = data.get_attr("IFLA_IPVLAN_MODE")
+    return f"mode {IPVLAN_MODES.get(number, number)}"
+
+
+def _vlan(data: Any) -> str:
+    protocol = data.get_attr("IFLA_VLAN_PROTOCOL")
+    return f"protocol {VLAN_PROTOCOLS.get(protocol, protocol)} id {data.get_attr('IFLA_VLAN_ID')}"
+
+
+IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}
+"""enum ipvlan_mode (include/uapi/linux/if_link.h)"""
+VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
+OPTIONS: dict[str, Callable[[Any], str]] = {"ipvlan": _ipvlan, "macvlan": _macvlan, "vlan": _vlan, "vxlan": _vxlan}
 
 Triples = list[tuple[str, str, str]]
 

@@ -13,15 +13,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from live import links
+from live import links, xfrm
 from live.deployment import Deployment
 from live.links import Link, RouteLine
 from sim.packet import BROADCAST, ZERO_MAC
 from sim.spec import DEFAULT_NETWORK, Container
 
 BRIDGE_NAME = "com.docker.network.bridge.name"
+BORROWERS = ("ipvlan", "vlan")
+"""Kinds of devices that have their parent's MAC address, and with it the parent's symbol."""
 GWBRIDGE = "docker_gwbridge"
 """The bridge, and the engine's network, that leads out of overlay networks."""
+DUMMIES = ("dm", "di")
+"""What the engine calls the dummy parents of its macvlan and ipvlan networks, before the network's id."""
 DRAWN = re.compile(r"br-[0-9a-f]{12}")
 DEVICE = re.compile(r"[^\s()@\"/]+")
 
@@ -29,12 +33,14 @@ DEVICE = re.compile(r"[^\s()@\"/]+")
 @dataclass(slots=True)
 class Names:
     """`devices`: label -> real name -> canonical name; `macs`: real MAC -> symbol. `links` and `routes` are what was
-    read on the way, by label."""
+    read on the way, by label; `ipsec` that of hosts; `spis`: real SPI -> symbol."""
 
     devices: dict[str, dict[str, str]] = field(default_factory=dict)
     macs: dict[str, str] = field(default_factory=dict)
     links: dict[str, list[Link]] = field(default_factory=dict)
     routes: dict[str, list[RouteLine]] = field(default_factory=dict)
+    ipsec: dict[str, list[xfrm.Line]] = field(default_factory=dict)
+    spis: dict[str, str] = field(default_factory=dict)
 
     def device(self, label: str, real: str) -> str:
         """Canonical name; the real one where nothing is random about it."""
@@ -51,11 +57,16 @@ class Names:
         """The symbol of a random MAC, else the MAC itself."""
         return self.macs.get(real.lower(), real.lower())
 
+    def spi(self, real: str) -> str:
+        """The symbol of an SPI that libnetwork made, else the SPI itself."""
+        return self.spis.get(real, real)
+
     def mac_of(self, label: str, link: Link) -> str:
         """As `mac`, for a device: a bridge without an address of its own has one of its ports', and both have their
         symbol.
         """
-        return f"mac({label}:{self.device(label, link.name)})" if link.mac in self.macs else self.mac(link.mac)
+        own = link.mac in self.macs and link.kind not in BORROWERS
+        return f"mac({label}:{self.device(label, link.name)})" if own else self.mac(link.mac)
 
     def text(self, label: str, line: str) -> str:
         """A line of iptables-save with its devices renamed."""
@@ -74,15 +85,19 @@ def learn(deployment: Deployment) -> Names:
     here = deployment.namespaces()
     for label, path in (here | deployment.underlay()).items():
         names.links[label], names.routes[label] = links.read(path)
+    if spec.in_swarm:
+        names.ipsec = {host.name: xfrm.read(here[host.name]) for host in spec.hosts}
+        names.spis = xfrm.symbols(line for lines in names.ipsec.values() for line in lines)
     network_of = {host.name: _networks(deployment, host.name) for host in spec.hosts}
     for host in spec.hosts:
         names.devices[host.name] = {
             real: f"br({network})" for real, network in network_of[host.name].items() if DRAWN.fullmatch(real)}
         names.devices[host.name] |= {
-            f"dm-{ident[:12]}": f"dm({network})"
-            for (where, network), ident in deployment.network_ids.items() if where == host.name}
+            f"{dummy}-{ident[:12]}": f"{dummy}({network})"
+            for (where, network), ident in deployment.network_ids.items() if where == host.name
+            for dummy in DUMMIES}
     for box in spec.containers:
-        if spec.netns_of(box.name) == box.name:
+        if spec.netns_of(box.name) == box.name and box.name in here:
             _name_veths(names, box.name, box.name, box.host, network_of[box.host])
     for label in deployment.engine_namespaces():
         sandbox, _, where = label.rpartition("@")
@@ -93,7 +108,7 @@ def learn(deployment: Deployment) -> Names:
     for label, found in names.links.items():
         # A bridge that takes one of its ports' addresses is the one that speaks with it: so bridges come last.
         for link in sorted(found, key=lambda each: each.kind == "bridge"):
-            if link.mac not in ("", ZERO_MAC, BROADCAST) and link.mac not in fixed:
+            if link.mac not in ("", ZERO_MAC, BROADCAST) and link.mac not in fixed and link.kind not in BORROWERS:
                 names.macs[link.mac] = f"mac({label}:{names.device(label, link.name)})"
     for label in deployment.underlay():
         del names.links[label], names.routes[label]

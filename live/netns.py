@@ -138,6 +138,11 @@ def names(prefix: str) -> list[str]:
     return sorted(p.name for p in RUN_DIR.glob(f"{prefix}*")) if RUN_DIR.is_dir() else []
 
 
+def get_sysctl(key: str) -> str:
+    """A sysctl of the calling thread's namespace."""
+    return Path("/proc/sys", *key.split(".")).read_text().strip()
+
+
 def set_sysctl(key: str, value: str) -> None:
     """Sets a sysctl of the calling thread's namespace. One that this kernel does not have is already as wished: off."""
     with suppress(FileNotFoundError):
@@ -210,6 +215,18 @@ def link_up(device: str) -> None:
     """In the calling thread's namespace."""
     with IPRoute() as route:
         route.link("set", index=index_of(route, device), state="up")
+
+
+def link_down(device: str) -> None:
+    """In the calling thread's namespace."""
+    with IPRoute() as route:
+        route.link("set", index=index_of(route, device), state="down")
+
+
+def carrier(device: str) -> bool:
+    """Is somebody at the other end of a device of the calling thread's namespace (LOWER_UP)?"""
+    with IPRoute() as route:
+        return bool(route.get_links(index_of(route, device))[0].get_attr("IFLA_CARRIER"))
 
 
 def index_of(route: IPRoute, device: str) -> int:

@@ -1,4 +1,4 @@
-"""TCP numbers counted from the start of their connection, as `sim.packet.Tcp` has them.
+"""TCP numbers counted from the start of their connection, as `sim.packet.Tcp` has them; ESP's from that of the trace.
 
 The kernel draws an initial sequence number (ISN) for each direction of each connection, so two runs never show the
 same numbers. Here each is replaced by its distance from the ISN of its direction: the SYN is 0, the first byte of
@@ -8,6 +8,8 @@ NAT keeps the numbers and changes the addresses; a proxy makes a second connecti
 direction (source, destination) at each capture point, from the SYN or SYN-ACK seen there. Where a point saw only
 part of the dialogue, what another point learned for the same addresses stands in, and failing that the first number
 counts as 1.
+
+ESP counts the packets of a security association, from 1 up since it was made: here from the first one of a trace.
 """
 
 from __future__ import annotations
@@ -27,10 +29,14 @@ class Relative:
     def __init__(self) -> None:
         self._at_point: dict[tuple[str, Direction], int] = {}
         self._anywhere: dict[Direction, int] = {}
+        self._associations: dict[tuple[int, str], int] = {}
 
     def rewrite(self, point: str, packet: Packet) -> None:
         """Makes the numbers of `packet`, seen at `point`, relative in place; and those of the packets inside it."""
         for layer in _layers(packet):
+            if layer.esp and layer.ip:
+                first = self._associations.setdefault((layer.ip.dst, layer.esp.spi), layer.esp.seq)
+                layer.esp.seq -= first - 1
             if isinstance(tcp := layer.l4, Tcp) and layer.ip:
                 forth = (layer.ip.src, tcp.sport, layer.ip.dst, tcp.dport)
                 back = (layer.ip.dst, tcp.dport, layer.ip.src, tcp.sport)

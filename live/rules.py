@@ -1,7 +1,8 @@
 """What stands in the real namespaces, in the words in which it is predicted: `sim.plumbing.Plumbing`, canonical names.
 
 Devices and routes over rtnetlink, rules by `iptables-save` (the same variant, nft or legacy, as the engine's iptables),
-the engine's listeners by the sockets that dockerd and docker-proxy hold, name servers from each resolv.conf.
+the engine's listeners by the sockets that dockerd and docker-proxy hold, name servers from each resolv.conf, and what
+engines say of it all by `live/inspect.py`.
 IPv6 is left out, as are the wire and its name server, which are the lab's own.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from live import engine, links, names, netns
+from live import balance, engine, inspect, links, names, netns
 from live.deployment import Deployment
 from live.links import Link
 from live.names import Names
@@ -25,6 +26,8 @@ from sim.plumbing import Interface, Namespace, Plumbing, Route
 COUNTERS = re.compile(r"\s*\[\d+:\d+\]")
 LISTEN = "0A"
 """TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h)."""
+SWARM_PORTS = (2377, 7946)
+"""Where engines of a swarm wait for each other."""
 SAVE_LIMIT = 20.0
 ENGINE_PROGRAMS = ("dockerd", "docker-proxy")
 UPLINK = "eth0"
@@ -50,8 +53,10 @@ def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
             {table: [known.text(label, line) for line in lines] for table, lines in rules.items()},
             sorted({sockets[inode] for inode in sockets.keys() & holders}),
             [] if label in engines else _nameservers(deployment.etc(label) / "resolv.conf"),
-            *_permanent(path, label, known))
-    return Plumbing(seen, list(deployment.warnings))
+            *_permanent(path, label, known),
+            list(map(str, balance.read(path) or ())),
+            sorted(line.shown(known.spis) for line in known.ipsec.get(label, [])))
+    return Plumbing(seen, list(deployment.warnings), inspect.inspect(deployment, known))
 
 
 def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interface]:
@@ -95,16 +100,20 @@ def _iptables_save() -> dict[str, list[str]]:
 
 
 def _listening() -> dict[int, tuple[str, str, int]]:
-    """In the calling thread's namespace: socket inode -> (protocol, address, port) of whatever waits for peers."""
+    """In the calling thread's namespace: socket inode -> (protocol, address, port) of whatever waits for peers. Go's
+    sockets for all addresses are IPv6 ones that take IPv4 as well."""
     found: dict[int, tuple[str, str, int]] = {}
-    for protocol in ("tcp", "udp"):
-        for line in Path("/proc/thread-self/net", protocol).read_text().splitlines()[1:]:
-            columns = line.split()
-            connected = columns[3] != LISTEN if protocol == "tcp" else not columns[2].endswith(":0000")
-            if not connected:
+    for file in ("tcp", "udp", "tcp6", "udp6"):
+        protocol = file[:3]
+        with suppress(FileNotFoundError):  # no IPv6 in this kernel
+            for line in Path("/proc/thread-self/net", file).read_text().splitlines()[1:]:
+                columns = line.split()
+                connected = columns[3] != LISTEN if protocol == "tcp" else not columns[2].endswith(":0000")
                 address, _, port = columns[1].partition(":")
-                little = int.from_bytes(bytes.fromhex(address), "little")
-                found[int(columns[9])] = protocol, dotted(little), int(port, 16)
+                everywhere = not int(address, 16)
+                if not connected and (everywhere or file == protocol) and int(port, 16) not in SWARM_PORTS:
+                    little = 0 if everywhere else int.from_bytes(bytes.fromhex(address), "little")
+                    found[int(columns[9])] = protocol, dotted(little), int(port, 16)
     return found
 
 

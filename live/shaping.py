@@ -1,6 +1,7 @@
-"""Rate and delay of the lab's cables, as tc(8) sets them: TBF for a rate, netem for a delay, the one below the other.
+"""Rate, delay and losses of the lab's cables, as tc(8) sets them: netem for delay and loss, TBF for a rate below it.
 
-A cable is shaped at both ends, each in the direction that leaves there. A kernel without netem can't delay: LabError.
+A cable is shaped at both ends, each in the direction that leaves there. A kernel without netem can neither delay nor
+lose: LabError. The queue at either end counts what it lost, so that one can tell whether anything was.
 """
 
 from __future__ import annotations
@@ -21,28 +22,48 @@ BURST = 64 << 10
 QUEUE = "50ms"
 
 
-def shape(path: Path, device: str, underlay: Underlay) -> None:
-    """Shapes what leaves by a device; nothing to do where the underlay has no limits."""
-    if not underlay.rate and not underlay.delay:
+def shape(path: Path, device: str, cable: Underlay) -> None:
+    """Shapes what leaves by a device; nothing to do where the cable has no limits."""
+    if not shaped(cable):
         return
 
     def configure() -> None:
         with IPRoute() as route:
             index = netns.index_of(route, device)
             parent = ROOT
-            if underlay.delay:
-                _add(route, "netem", "delay", index, handle=NETEM, parent=parent, delay=round(underlay.delay * 1e6))
+            if needs_netem(cable):
+                _add(route, "netem", "delay and loss", index, handle=NETEM, parent=parent,
+                     delay=round(cable.delay * 1e6), loss=cable.loss * 100)
                 parent = NETEM | 1
-            if underlay.rate:
-                _add(route, "tbf", "rate", index, handle=TBF, parent=parent, rate=int(underlay.rate / 8), burst=BURST,
+            if cable.rate:
+                _add(route, "tbf", "rate", index, handle=TBF, parent=parent, rate=int(cable.rate / 8), burst=BURST,
                      latency=QUEUE)
 
     netns.call(path, configure)
 
 
-def _add(route: IPRoute, kind: str, key: str, index: int, **options: int | str) -> None:
+def needs_netem(cable: Underlay) -> bool:
+    return bool(cable.delay or cable.loss)
+
+
+def shaped(cable: Underlay) -> bool:
+    return needs_netem(cable) or bool(cable.rate)
+
+
+def lost(path: Path, device: str) -> int:
+    """Frames that the queue of a shaped device has lost so far: netem's losses, and what TBF had no room for."""
+
+    def count() -> int:
+        with IPRoute() as route:
+            first = next(iter(route.get_qdiscs(netns.index_of(route, device))))
+            return int(first.get_attr("TCA_STATS2").get_attr("TCA_STATS_QUEUE")["drops"])
+
+    return netns.call(path, count)
+
+
+def _add(route: IPRoute, kind: str, key: str, index: int, **options: float | str) -> None:
     try:
         route.tc("add", kind, index, **options)
     except NetlinkError as error:
-        raise LabError(f"can't shape the underlay here: the kernel lacks {kind} ({error.args[-1]})",
-                       mend=f"leave {key} out of x-hopcast's underlay") from error
+        raise LabError(f"can't be measured here: kernel lacks {kind} ({error.args[-1]})",
+                       mend=f"leave {key} out of x-hopcast's underlay and links") from error

@@ -1,7 +1,8 @@
-"""What must hold in a Spec before anybody plumbs it: the form of addresses and names, what objects say of each other.
+"""What must hold in each object of a Spec: the form of addresses and names, what a driver's options may be.
 
 Each check raises a SpecError whose `where` names the object (`container web`, `network front`); the Compose reader puts
-the file, the key and the line in its place. What only an engine can refuse (a port that is already allocated, pools
+the file, the key and the line in its place. What objects say of each other is in `checks_spec.py`, what is said of
+swarm services and faults in `checks_swarm.py`. What only an engine can refuse (a port that is already allocated, pools
 that overlap) is left to dockerd, simulated or real.
 """
 
@@ -16,17 +17,17 @@ from typing import TYPE_CHECKING
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
-    from sim.spec import Attachment, Container, Network, Question, Spec
+    from sim.spec import Container, Network
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 """moby's RestrictedNameChars, which containers, networks and volumes share."""
 MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 MODES = ("networks", "bridge", "host", "none")
-MODELLED_DRIVERS = ("bridge", "macvlan", "overlay")
+MODELLED_DRIVERS = ("bridge", "ipvlan", "macvlan", "overlay")
 """Network drivers for which sim/dockerd/drivers has a file. The next driver is added here as well."""
 PUBLISHING_DRIVERS = ("bridge", "overlay")
 """Drivers on whose networks `ports` have an effect."""
-WIRE_DRIVERS = ("macvlan",)
+WIRE_DRIVERS = ("ipvlan", "macvlan")
 """Drivers whose containers stand on the hosts' own wire, where two engines may give the same address."""
 SWARM_DRIVERS = ("overlay",)
 """Drivers whose networks are the whole swarm's."""
@@ -43,12 +44,21 @@ BRIDGE_OPTIONS = {
 }
 """driver_opts of the bridge driver that the model covers (libnetwork/drivers/bridge/labels.go), and their form."""
 
-MACVLAN_OPTIONS = {"parent": "device", "macvlan_mode": "mode"}
+MACVLAN_OPTIONS = {"parent": "device", "macvlan_mode": "choice"}
 """driver_opts of the macvlan driver (libnetwork/drivers/macvlan/macvlan.go)."""
-OVERLAY_OPTIONS = {"com.docker.network.driver.mtu": "number"}
-"""driver_opts of the overlay driver (libnetwork/drivers/overlay/ov_network.go); `encrypted` is not modelled."""
-DRIVER_OPTIONS = {"bridge": BRIDGE_OPTIONS, "macvlan": MACVLAN_OPTIONS, "overlay": OVERLAY_OPTIONS}
-MACVLAN_MODES = ("bridge", "private", "vepa", "passthru")
+IPVLAN_OPTIONS = {"parent": "device", "ipvlan_mode": "choice", "ipvlan_flag": "choice"}
+"""driver_opts of the ipvlan driver (libnetwork/drivers/ipvlan/ipvlan.go). Mode l3s and the flag are those of 23.0: the
+engine of 20.10 refuses the one and overlooks the other."""
+CHOICES = {
+    "macvlan_mode": ("bridge", "private", "vepa", "passthru"),
+    "ipvlan_mode": ("l2", "l3", "l3s"),
+    "ipvlan_flag": ("bridge", "private", "vepa"),
+}
+OVERLAY_OPTIONS = {"com.docker.network.driver.mtu": "number", "encrypted": "flag"}
+"""driver_opts of the overlay driver (libnetwork/drivers/overlay/ov_network.go)."""
+DRIVER_OPTIONS = {
+    "bridge": BRIDGE_OPTIONS, "ipvlan": IPVLAN_OPTIONS, "macvlan": MACVLAN_OPTIONS, "overlay": OVERLAY_OPTIONS,
+}
 
 
 def check_name(text: str, what: str) -> str:
@@ -149,10 +159,12 @@ def check_driver_option(driver: str, key: str, value: str) -> None:
     form = known.get(key)
     if form is None:
         raise SpecError(f"driver option {key!r} is not one that the model covers", mend=did_you_mean(key, known))
-    if form == "mode" and value not in MACVLAN_MODES:
-        raise SpecError(f"{key} {value!r} is no mode of macvlan", mend=did_you_mean(value, MACVLAN_MODES))
+    if form == "choice" and value not in CHOICES[key]:
+        raise SpecError(f"{key} {value!r} is none of {driver}'s", mend=did_you_mean(value, CHOICES[key]))
     if form == "boolean" and value not in BOOLEANS:
         raise SpecError(f"{key} {value!r} is neither true nor false", mend='write "true" or "false"')
+    if form == "flag" and value not in ("", "true"):  # whose value the engine does not look at
+        raise SpecError(f"{key} {value!r} switches it on all the same", mend='write "", or leave the option out')
     if form == "number" and not (value.isdigit() and 68 <= int(value) <= 65535):
         raise SpecError(f"{key} {value!r} is no MTU", mend="use 68-65535")
     if form == "device" and (not 0 < len(value) < 16 or re.search(r"[\s/:]", value)):
@@ -166,7 +178,7 @@ def check_container(box: Container) -> None:
     where = f"container {box.name}"
     if box.mode != "networks" and box.attachments:
         raise SpecError(f"mode {box.mode!r} excludes networks", where=where, mend="keep one of the two")
-    if box.mode == "networks" and not box.attachments:
+    if box.mode == "networks" and not box.attachments and not box.task_of:
         raise SpecError(
             "no network to attach to", where=where, mend="name a network, or give a mode: bridge, host, none"
         )
@@ -176,56 +188,7 @@ def check_container(box: Container) -> None:
             where=where,
             mend=f"publish them on {box.mode.removeprefix('container:')}",
         )
-    _unique((a.network for a in box.attachments), "attached twice to network", where)
-
-
-def check_spec(spec: Spec) -> None:
-    """Everything that objects of a Spec say of each other."""
-    _unique((n.name for n in spec.networks), "two networks are named", "networks")
-    _unique(spec.labels(), "two namespaces are named", "containers, hosts and clients")
-    machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
-    _unique([*machines, *{c.service for c in spec.containers}], "a machine and a service are both named", "services")
-    addresses = [*(h.address for h in spec.hosts), *(c.address for c in spec.clients)]
-    _unique((a.partition("/")[0] for a in addresses), "two machines have the address", "hosts and clients")
-    if not spec.hosts:
-        raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
-    listening: dict[tuple[str, int, str], str] = {}
-    for box in spec.containers:
-        where = f"container {box.name}"
-        if spec.host(box.host) is None:
-            raise SpecError(
-                f"unknown host {box.host!r}", where=where, mend=did_you_mean(box.host, [h.name for h in spec.hosts])
-            )
-        for attachment in box.attachments:
-            _check_attachment(spec, attachment, where)
-        _check_shared_namespace(spec, box)
-        for listener in box.listens:
-            key = (spec.netns_of(box.name), listener.port, listener.protocol)
-            if key in listening:
-                raise SpecError(
-                    f"port {listener.port}/{listener.protocol} is in use by {listening[key]}, whose "
-                    "network namespace it shares",
-                    where=where,
-                    mend="let one of them listen elsewhere",
-                )
-            listening[key] = box.name
-    for index, question in enumerate(spec.questions):
-        check_question(spec, question, f"question {index}")
-
-
-def _check_attachment(spec: Spec, attachment: Attachment, where: str) -> None:
-    net = next((n for n in spec.networks if n.name == attachment.network), None)
-    if net is None:
-        raise SpecError(
-            f"unknown network {attachment.network!r}",
-            where=where,
-            mend=did_you_mean(attachment.network, [n.name for n in spec.networks]),
-        )
-    if attachment.ipv4_address:
-        try:
-            check_fixed_address(attachment.ipv4_address, net)
-        except SpecError as error:
-            raise SpecError(error.problem, where=where, mend=error.mend) from None
+    unique((a.network for a in box.attachments), "attached twice to network", where)
 
 
 def check_fixed_address(address: str, net: Network) -> None:
@@ -243,64 +206,8 @@ def check_fixed_address(address: str, net: Network) -> None:
         )
 
 
-def _check_shared_namespace(spec: Spec, box: Container) -> None:
-    seen = [box.name]
-    while box.mode.startswith("container:"):
-        other = box.mode.removeprefix("container:")
-        found = next((c for c in spec.containers if c.name == other), None)
-        if found is None:
-            raise SpecError(
-                f"unknown container {other!r} in mode {box.mode!r}",
-                where=f"container {box.name}",
-                mend=did_you_mean(other, [c.name for c in spec.containers]),
-            )
-        if found.name in seen:
-            raise SpecError(
-                f"network mode goes in a circle: {' -> '.join([*seen, found.name])}",
-                where=f"container {seen[0]}",
-                mend="give one of them a network",
-            )
-        if found.host != box.host:
-            raise SpecError(
-                f"shares the namespace of {other!r}, which is on host {found.host!r}",
-                where=f"container {box.name}",
-                mend=f"put both on host {found.host!r}",
-            )
-        seen.append(found.name)
-        box = found
-
-
-def check_question(spec: Spec, question: Question, where: str = "question") -> None:
-    """Source and target exist, and what is asked fits the target. Raises SpecError."""
-    labels = [*spec.labels(), *(c.service for c in spec.containers if c.service)]
-    if question.source not in labels:
-        raise SpecError(f"unknown source {question.source!r}", where=where, mend=did_you_mean(question.source, labels))
-    if question.probe != "ping" and not question.port:
-        raise SpecError(f"a {question.probe} probe needs a port", where=where, mend="give one, 1-65535")
-    if question.probe == "ping" and question.port:
-        raise SpecError(
-            f"ping has no port, {question.port} was given", where=where, mend="leave the port out, or probe tcp"
-        )
-    if question.probe != "ping" and (question.df or question.size != 56):
-        raise SpecError("size and df are for pings", where=where, mend="leave them out, or probe ping")
-    box = spec.container(question.target)
-    if question.published and (box is None or question.by == "name" or question.probe == "ping"):
-        raise SpecError(
-            "published asks for a container's port at its host's address",
-            where=where,
-            mend="target a container, by ip, with a tcp or udp probe",
-        )
-    if question.by == "name" or question.target in labels:
-        return
-    if not re.fullmatch(r"[\d.]+", question.target):
-        raise SpecError(f"unknown target {question.target!r}", where=where, mend=did_you_mean(question.target, labels))
-    try:
-        check_address(question.target)
-    except SpecError as error:
-        raise SpecError(error.problem, where=where, mend=error.mend) from None
-
-
-def _unique(names: Iterable[str], what: str, where: str) -> None:
+def unique(names: Iterable[str], what: str, where: str) -> None:
+    """No name twice. Raises SpecError."""
     for name, count in Counter(names).items():
         if count > 1:
             raise SpecError(f"{what} {name!r}", where=where, mend="each needs its own")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sim import checks
+from sim import checks, checks_swarm
 from sim.errors import SpecError, from_pydantic
 
 DEFAULT_NETWORK = "bridge"
@@ -120,8 +120,14 @@ class Container(Model):
     """`name:address`, as in docker run --add-host."""
     sysctls: dict[str, str] = Field(default_factory=dict)
     mac_address: Mac = ""
+    restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
+    """`docker run --restart`: does it start again after an engine that was killed has ended it? The engine starts such
+    containers all at once, and they get their addresses in any order; the lab and the model do it in the Spec's."""
     task_of: str = ""
-    """Service.name, where the container is a task of a swarm service. Such a container is called `SERVICE.SLOT`."""
+    """Service.name, where the container is a task of a swarm service. Such a container is called `SERVICE.SLOT`, of a
+    global service `SERVICE.HOST`; its `ports` are those that it publishes in mode host."""
+    rivals: tuple[str, ...] = ()
+    """Hosts that the swarm's scheduler could as well have put this task on: it draws, `host` is the Spec's choice."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -222,6 +228,11 @@ class Service(Model):
     def ingress_ports(self) -> tuple[ServicePort, ...]:
         """Those of the routing mesh."""
         return tuple(port for port in self.ports if port.mode == "ingress")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        checks_swarm.check_service(self)
+        return self
 
 
 class Fault(Model):

@@ -4,8 +4,8 @@ IPv4 addresses are 32-bit ints (rules and routes compare them with masks), MAC a
 those that dockerd makes are random: the model then writes a symbol such as `mac(host:docker0)` and the live side maps
 the real address to the same symbol before anything is compared.
 
-Left out: IPv6, IP options, TCP options other than their length's effect (Hopcast never compares them).
-Header layouts follow RFC 791/792/768/9293/826/7348.
+Left out: IPv6, IP options, TCP options but for their length (`Packet.options`; Hopcast never compares them).
+Header layouts follow RFC 791/792/768/9293/826/7348/4303.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Proto(IntEnum):
     ICMP = 1
     TCP = 6
     UDP = 17
+    ESP = 50
 
 
 class IcmpType(IntEnum):
@@ -103,6 +104,14 @@ class Ethernet:
 
 
 @dataclass(slots=True)
+class Vlan:
+    """An 802.1Q tag, which stands between the addresses and the EtherType; `Ethernet.ethertype` stays that of what is
+    tagged, as in the kernel, where the tag travels beside the bytes."""
+
+    id: int
+
+
+@dataclass(slots=True)
 class Arp:
     """An Ethernet/IPv4 ARP message; op 1 asks, 2 answers."""
 
@@ -159,10 +168,19 @@ class Vxlan:
     vni: int
 
 
+@dataclass(slots=True)
+class Esp:
+    """IPsec's encapsulation; what follows is ciphertext. `spi` is text: a number (`0x4e4f0d38`), or a symbol where it
+    is drawn. `seq` counts the packets of a security association from 1."""
+
+    spi: str
+    seq: int = 0
+
+
 Transport = Icmp | Udp | Tcp
 HEADERS: dict[str, tuple[str, type[Any]]] = {
-    "eth": ("eth", Ethernet), "arp": ("arp", Arp), "ip": ("ip", IPv4), "icmp": ("l4", Icmp), "udp": ("l4", Udp),
-    "tcp": ("l4", Tcp), "vxlan": ("vxlan", Vxlan),
+    "eth": ("eth", Ethernet), "vlan": ("vlan", Vlan), "arp": ("arp", Arp), "ip": ("ip", IPv4), "icmp": ("l4", Icmp),
+    "udp": ("l4", Udp), "tcp": ("l4", Tcp), "vxlan": ("vxlan", Vxlan), "esp": ("esp", Esp),
 }
 """Label in `Packet.fields()` -> (slot of the packet, header class)."""
 _ids = itertools.count(1)
@@ -186,14 +204,28 @@ class Packet:
     payload: bytes = b""
     inner: Packet | None = None
     csum: str = "valid"
+    vlan: Vlan | None = None
+    """The frame's 802.1Q tag, when it is on a link that has it (`skb_vlan_tag_present`)."""
+    esp: Esp | None = None
+    options: int = 0
+    """Bytes of TCP options: part of the packet's size, and so of what encloses it."""
     # skb metadata: not on the wire, not compared
     mark: int = 0
+    sealed: Packet | None = None
+    """What the ciphertext behind an ESP header is: for the ends of a security association, not for sniffers. Also the
+    whole frame of which the first fragment of a VXLAN datagram shows the beginning."""
+    secpath: bool = False
+    """It came in through a security association (the skb's sec_path)."""
     ct: Any = None
     """Conntrack's (entry, ctinfo) for this packet in the namespace where it is now; veth scrubs it."""
     nf_bridge: Any = None
     """br_netfilter's note (physical in-port, whether PRE_ROUTING has run)."""
     pkt_type: str = "host"
     """host | broadcast | otherhost | outgoing, as eth_type_trans sets it."""
+    ipvs: bool = False
+    """IPVS has rewritten it in this namespace and leaves it alone from here on (`ipvs_property`); veth scrubs it."""
+    largest: int = 0
+    """Of a datagram that was put together: the size of its largest fragment (`frag_max_size`)."""
     departs: bool = False
     """A TCP socket stamped it with its time of departure, which stays in the place of a time of arrival."""
     uid: int = 0
@@ -206,14 +238,17 @@ class Packet:
         """A packet of its own (headers copied), same uid, same skb metadata."""
         clone = self.snapshot()
         clone.mark, clone.ct, clone.nf_bridge, clone.pkt_type = self.mark, self.ct, self.nf_bridge, self.pkt_type
-        clone.departs = self.departs
+        clone.departs, clone.ipvs, clone.largest = self.departs, self.ipvs, self.largest
+        clone.sealed, clone.secpath = self.sealed, self.secpath
         return clone
 
     def snapshot(self) -> Packet:
         """What a sniffer would see now: headers copied, no skb metadata."""
         return Packet(
-            eth=_copy(self.eth), arp=_copy(self.arp), ip=_copy(self.ip), l4=_copy(self.l4), vxlan=_copy(self.vxlan),
+            eth=_copy(self.eth), vlan=_copy(self.vlan), arp=_copy(self.arp), ip=_copy(self.ip), l4=_copy(self.l4),
+            vxlan=_copy(self.vxlan),
             payload=self.payload, inner=self.inner.snapshot() if self.inner else None, csum=self.csum, uid=self.uid,
+            esp=_copy(self.esp), options=self.options,
         )
 
     def size(self) -> int:
@@ -222,12 +257,12 @@ class Packet:
             return 28
         l4 = {Icmp: 8, Udp: 8, Tcp: 20}.get(type(self.l4), 0)
         inner = self.inner.size() + (14 if self.inner.eth and self.vxlan else 0) if self.inner else 0
-        return 20 + l4 + (8 if self.vxlan else 0) + len(self.payload) + inner
+        return 20 + l4 + (8 if self.vxlan else 0) + (8 if self.esp else 0) + self.options + len(self.payload) + inner
 
     def fields(self) -> dict[str, Any]:
         """Flat `header.field -> value` in wire order, addresses dotted: what tables show and comparisons compare."""
         flat: dict[str, Any] = {}
-        for name in ("eth", "arp", "ip", "l4", "vxlan"):
+        for name in ("eth", "vlan", "arp", "ip", "l4", "vxlan", "esp"):
             header = getattr(self, name)
             if header is None:
                 continue
@@ -241,6 +276,8 @@ class Packet:
                 flat[f"{label}.{f.name}"] = value
         if self.l4 is not None:
             flat["l4.csum"] = self.csum
+            flat["payload.length"] = len(self.payload)
+        if self.esp is not None:
             flat["payload.length"] = len(self.payload)
         if self.inner is not None:
             flat |= {f"inner.{key}": value for key, value in self.inner.fields().items()}
@@ -266,6 +303,9 @@ class Packet:
         return packet
 
     def __str__(self) -> str:
+        return f"VLAN {self.vlan.id}: {self._text()}" if self.vlan else self._text()
+
+    def _text(self) -> str:
         if self.arp:
             verb = "who-has" if self.arp.op == 1 else "is-at"
             what = dotted(self.arp.target_ip) if self.arp.op == 1 else self.arp.sender_mac
@@ -281,6 +321,8 @@ class Packet:
                 return f"UDP {src}:{s} > {dst}:{d}"
             case Icmp(type=t, code=c):
                 return f"ICMP {icmp_name(t, c)} {src} > {dst}"
+        if self.esp:
+            return f"ESP {src} > {dst} seq {self.esp.seq}"
         return f"IP {src} > {dst} proto {self.ip.proto}"
 
 

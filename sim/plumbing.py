@@ -13,7 +13,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """`kind`: loopback | veth | bridge | link (the uplink) | macvlan | dummy | vxlan. `addresses` are IPv4 CIDRs."""
+    """`kind`: loopback | veth | bridge | link (the uplink) | macvlan | ipvlan | vlan | dummy | vxlan. `addresses` are
+    IPv4 CIDRs."""
 
     name: str
     kind: str
@@ -23,7 +24,8 @@ class Interface:
     master: str = ""
     up: bool = True
     options: str = ""
-    """What the kind has besides, in the words of `ip -d link`: a macvlan's mode, a vxlan's id, port and flags."""
+    """What the kind has besides, in the words of `ip -d link`: a macvlan's or ipvlan's mode, a vlan's id, a vxlan's id,
+    port and flags."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +59,8 @@ class Namespace:
     balanced: list[str] = field(default_factory=list)
     """IPVS, a line a destination: `fwmark 256 rr -> 10.0.0.6 masq weight 1`."""
     policies: list[str] = field(default_factory=list)
-    """xfrm, in the words of `ip xfrm`: policies and states, without keys and SPIs."""
+    """xfrm, in the words of `ip xfrm`: policies and states, sorted, without keys; SPIs by their symbols
+    `spi(FROM>TO#N)` (sim/dockerd/drivers/encryption.py)."""
 
 
 @dataclass(slots=True)

@@ -11,12 +11,14 @@ Labels and device names, the same in prediction and capture (random kernel names
 the given name         a bridge named by `com.docker.network.bridge.name`
 `veth(CONTAINER@NET)`  the host's end of a container's veth; `bridge` is the default network's name
 `eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a host: its uplink
-`dm(NETWORK)`          the dummy parent of a macvlan network that was given none
+`dm(NETWORK)`          the dummy parent of a macvlan network that was given none; `di(NETWORK)` of an ipvlan network
+`eth0.10`              a sub-interface that a macvlan or ipvlan network has for its parent: VLAN 10 of eth0
 `lo`                   loopback
 `br0`, `vxlan0`        in the namespace `ov(NETWORK)@HOST` of an overlay network, one on each engine that uses it;
                        there also `veth(CONTAINER@NETWORK)`; swarm's own sandboxes are `ingress_sbox@HOST` and
                        `lb(NETWORK)@HOST`
 `mac(LABEL:DEVICE)`    the MAC address of an interface where the engine or kernel draws it at random
+`spi(FROM>TO#N)`       the SPI of a security association between two addresses, under the swarm's Nth key
 =====================  ==============================================================================
 """
 
@@ -27,7 +29,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim import checks
+from sim import checks, checks_spec
 from sim.errors import SpecError
 from sim.objects import (
     DEFAULT_NETWORK,
@@ -64,6 +66,9 @@ class Question(Model):
     are on, else its first address; of one in host mode, its host's. Of a host or a client: its uplink's address.
     `target` may be the address itself.
     `published`: dial the container's host's address, at the host port that is published for `port`.
+    Of a swarm service: by "name" its name or `tasks.NAME`; by "ip" its virtual address on the first network (in the
+    source's order, then its own) that both are on; `published` a port of the routing mesh at the first host's address,
+    one in mode host at that of its first task, or `at` another host.
     `timeout` in seconds: how long the probe waits; both sides use it.
     """
 
@@ -73,6 +78,8 @@ class Question(Model):
     port: int = Field(default=0, ge=0, le=65535)
     by: Literal["ip", "name"] = "ip"
     published: bool = False
+    at: str = ""
+    """Host.name: at which node a port of a swarm service is asked (empty: see above)."""
     size: int = Field(default=56, ge=0, le=65507)
     """Bytes of a ping's payload; the datagram is 28 larger."""
     df: bool = False
@@ -90,9 +97,10 @@ class Question(Model):
         port = f":{self.port}" if self.port else ""
         how = " by name" if self.by == "name" else ""
         size = f" of {self.size} bytes" if self.size != 56 else ""
+        at = f" at {self.at}" if self.at else ""
         when = f", during {self.during}" if self.during else f", after {self.after}" if self.after else ""
         return (f"{self.source} -> {self.target}{port} {self.probe}{size}{', DF' if self.df else ''}{how}"
-                f"{' (published)' if self.published else ''}{when}")
+                f"{f' (published{at})' if self.published else ''}{when}")
 
 
 class Dial(Model):
@@ -114,8 +122,10 @@ class Dial(Model):
     pause: float = 0.02
     """Seconds between the handshake of a tcp question and its request: long enough for a docker-proxy that finds nobody
     behind it to hang up, so that it is no race whether it does so before or after the request."""
-    resolve_timeout: float = 3.0
-    """Seconds after which a name that is still being resolved counts as unanswered; libc itself would go on for 10."""
+    resolve_timeout: float = 2.5
+    """Seconds after which a name that is still being resolved counts as unanswered; libc itself would go on for 10. Less
+    than the three after which ARP gives up, so that it is no race whether an engine that can't reach its upstream server
+    hears so in time."""
 
 
 class Spec(Model):
@@ -138,7 +148,7 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        checks.check_spec(self)
+        checks_spec.check_spec(self)
         return self
 
     def container(self, label: str) -> Container | None:
@@ -191,6 +201,29 @@ class Spec(Model):
             raise SpecError(f"{subnet} has no free address for a name server", where=f"host {self.hosts[0].name}",
                             mend="use a larger subnet")
         return f"{found}/{subnet.prefixlen}"
+
+    def link_of(self, label: str) -> Underlay:
+        """What the cable of a host or a client (or of the underlay's name server) is like: its `link`, and the underlay
+        where that leaves something open.
+        """
+        machine = self.host(label) or self.client(label)
+        return self.underlay.model_copy(update=machine.link.model_dump(exclude_none=True) if machine else {})
+
+    @property
+    def cables(self) -> tuple[Underlay, ...]:
+        """Of each host, then of each client."""
+        machines: list[Host | Client] = [*self.hosts, *self.clients]
+        return tuple(self.link_of(machine.name) for machine in machines)
+
+    @property
+    def flight(self) -> float:
+        """Seconds that a frame may be on its way between two machines: the two longest delays."""
+        return sum(sorted(cable.delay for cable in self.cables)[-2:])
+
+    @property
+    def lossy(self) -> bool:
+        """Is it drawn whether a frame arrives?"""
+        return any(0 < cable.loss < 1 for cable in self.cables)
 
     def labels(self) -> list[str]:
         """Every namespace's label, hosts first."""

@@ -16,6 +16,7 @@ from functools import partial
 
 from sim.dial import dial as make_dial
 from sim.dockerd.daemon import Daemon
+from sim.dockerd.inspect import inspected
 from sim.dockerd.process import Process as DaemonProcess
 from sim.dockerd.process import ProxyProcess, ResolverProcess
 from sim.dockerd.profile import profile_of
@@ -26,11 +27,12 @@ from sim.fabric.fabric import Fabric
 from sim.fabric.fabric import Process as Program
 from sim.fabric.probe import probe
 from sim.kernel.bridge import Bridge
+from sim.kernel.draws import Draws
 from sim.kernel.netns import Netns
 from sim.kernel.veth import cable
 from sim.packet import cidr, dotted, ip
 from sim.plumbing import Plumbing
-from sim.spec import Client, Container, Dial, Question, Spec
+from sim.spec import Client, Container, Dial, Host, Question, Spec
 from sim.trace import Answer, Trace
 
 UPLINK = "eth0"
@@ -38,6 +40,8 @@ WIRE, NAMESERVER = "@wire", "@dns"
 """Labels of the underlay's own namespaces: no container, host or client can be called so."""
 LINGER = 0.3
 """Seconds that the clock runs on after the answer, for the packets that close the connection."""
+LAST_WORDS = 8
+"""How often these may go from machine to machine."""
 SERVERS = {
     ("tcp", False): responder.tcp_responder,
     ("udp", False): responder.udp_responder,
@@ -54,6 +58,11 @@ class World:
     namespaces: dict[str, Netns] = field(default_factory=dict)
     daemons: dict[str, Daemon] = field(default_factory=dict)
     nameserver: int = 0
+    swarm: Swarm | None = None
+    """None where the hosts are engines of their own."""
+    sniffed: bool = False
+    draws: Draws = field(default_factory=Draws)
+    """What the question that runs draws, and drew."""
 
     def new_netns(self, label: str) -> Netns:
         netns = self.namespaces[label] = Netns(label)
@@ -70,11 +79,22 @@ class World:
         return self.daemon_of(container).address_of(container, network)
 
     def published_port(self, container: str, port: int, protocol: str) -> int | None:
+        """Of a container, or of a service of the swarm (its port of the routing mesh)."""
+        service = self.swarm.services.get(container) if self.swarm else None
+        if service is not None:
+            return next((p.published for p in service.spec.ingress_ports
+                         if (p.target, p.protocol) == (port, protocol)), None)
         return self.daemon_of(container).published_port(container, port, protocol)
+
+    def vip_of(self, service: str, network: str) -> str | None:
+        """The virtual address of a service on a network; None with dnsrr, or where it is not on it."""
+        known = self.swarm.services.get(service) if self.swarm else None
+        vip = known.vips.get(network) if known else None
+        return None if vip is None else str(vip)
 
     def dial(self, question: Question, index: int) -> Dial:
         """What the question's probe does, with the addresses that the simulated engine gave."""
-        return make_dial(question, self.spec, index, self.address_of, self.published_port)
+        return make_dial(question, self.spec, index, self.address_of, self.published_port, self.vip_of)
 
     def netns_of(self, label: str) -> Netns:
         """The namespace in which a container's, host's or client's processes run."""
@@ -85,13 +105,35 @@ class World:
         return [w for daemon in self.daemons.values() for w in daemon.warnings]
 
     def plumbing(self) -> Plumbing:
-        """Everything that stands in hosts, clients and containers."""
+        """Everything that stands in hosts, clients and containers, and what the engines say of it."""
         labels = dict.fromkeys(self.spec.netns_of(label) for label in self.spec.labels())
         labels |= dict.fromkeys(n.label for n in self.namespaces.values() if n.label not in (WIRE, NAMESERVER))
-        return Plumbing({label: self.namespaces[label].snapshot() for label in labels}, self.warnings)
+        engines, manager = list(self.daemons.values()), self.spec.hosts[0].name
+        replicas = {service.name: len(self.spec.tasks(service.name)) for service in self.spec.services}
+        said = {name: inspected(daemon, engines, replicas if name == manager else None)
+                for name, daemon in self.daemons.items()}
+        return Plumbing({label: self.namespaces[label].snapshot() for label in labels}, self.warnings, said)
+
+    def start_engine(self, host: Host, lacking: frozenset[str] = frozenset()) -> Daemon:
+        """dockerd on a host; in the place of the one before, if there was one."""
+        netns, profile = self.namespaces[host.name], profile_of(host.engine.version)
+        daemon = self.daemons[host.name] = Daemon(host, netns, profile, self.new_netns, lacking)
+        return daemon
+
+    def run(self, container: Container) -> None:
+        """A container that is no task of a service. PlumbError when its engine refuses."""
+        daemon = self.daemons[container.host]
+        daemon.container_run(container)
+        self.namespaces[container.name] = daemon.sandboxes[container.name]
+
+    def runs(self, label: str) -> bool:
+        """Does the machine or container run? Faults end containers (`sim/faults.py`)."""
+        box = self.spec.container(label)
+        return box is None or box.name in self.daemons[box.host].sandboxes
 
     def sniff(self, on: bool) -> None:
         """Somebody sniffs on every bridge (promiscuous), or nobody does."""
+        self.sniffed = on
         for netns in self.namespaces.values():
             for device in netns.devices.values():
                 if isinstance(device, Bridge):
@@ -99,11 +141,17 @@ class World:
 
     # asking
 
-    def ask(self, dial: Dial, costs: CostModel | None = None) -> tuple[Answer, Trace]:
-        """Run one question from cold caches: how it ended, and every step on the way."""
+    def ask(
+        self, dial: Dial, costs: CostModel | None = None, draws: Draws | None = None
+    ) -> tuple[Answer, Trace]:
+        """Run one question from cold caches: how it ended, and every step on the way. `draws` says what is drawn on the
+        way, and hears what was."""
+        self.draws = draws or Draws()
+        for netns in self.namespaces.values():
+            netns.draws = self.draws
         fabric = self.fabric(costs)
         asker = fabric.spawn(probe(fabric, self.netns_of(dial.source), dial))
-        answer: Answer = fabric.run(asker, LINGER)
+        answer: Answer = fabric.run(asker, LINGER + LAST_WORDS * self.spec.flight)
         return answer, fabric.trace()
 
     def fabric(self, costs: CostModel | None = None, *, echo: bool = False) -> Fabric:
@@ -119,7 +167,7 @@ class World:
         """Every program that listens: responders first, then what the engines run, then the underlay's name server."""
         programs: list[Callable[[Fabric], Program]] = []
         boxes: list[Container | Client] = [*self.spec.containers, *self.spec.clients]
-        for box in boxes:
+        for box in filter(lambda each: self.runs(each.name), boxes):
             for listener in box.listens:
                 serve = SERVERS[listener.protocol, echo]
                 programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port))
@@ -139,21 +187,27 @@ class World:
                                backend=(ip(process.container_ip), process.container_port))
             case ResolverProcess():
                 return partial(dns.name_server, netns=netns, address=ip("127.0.0.11"), port=process.udp_port,
-                               lookup=_lookup(process))
+                               lookup=_lookup(process, self.draws))
 
 
-def _lookup(process: ResolverProcess) -> Callable[[str], dns.Reply]:
+def _lookup(process: ResolverProcess, draws: Draws) -> Callable[[str], dns.Reply]:
     def lookup(name: str) -> dns.Reply:
         result = process.answer(name)
+        found = list(map(ip, result.addresses))
+        # The real one shuffles them (shuffleAddr): all that a stub resolver sees of that is which one comes first.
+        first = draws.draw(len(found))
         return dns.Reply(
-            tuple(map(ip, result.addresses)), dns.NXDOMAIN if result.nxdomain else dns.NOERROR,
+            tuple(found[first:] + found[:first]), dns.NXDOMAIN if result.nxdomain else dns.NOERROR,
             tuple(map(ip, result.upstream)))
 
     return lookup
 
 
-def build(spec: Spec) -> World:
-    """Plumb a Spec. PlumbError when an engine would refuse, SpecError when the underlay can't be."""
+def build(spec: Spec, lacking: frozenset[str] = frozenset()) -> World:
+    """Plumb a Spec. PlumbError when an engine would refuse, SpecError when the underlay can't be.
+
+    `lacking`: features that the hosts' kernel has not, by the doctor's names: then the engines do what they do there.
+    """
     world = World(spec)
     wire = world.new_netns(WIRE)
     switch = wire.add_bridge("switch", f"mac({WIRE}:switch)")
@@ -162,9 +216,9 @@ def build(spec: Spec) -> World:
     world.nameserver = cidr(nameserver)[0]
     machines = [(h.name, h.address) for h in spec.hosts] + [(c.name, c.address) for c in spec.clients]
     for name, address in [*machines, (NAMESERVER, nameserver)]:
-        netns = world.new_netns(name)
+        netns, link = world.new_netns(name), spec.link_of(name)
         cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac({WIRE}:{name})",
-              mtu=spec.underlay.mtu, delay=spec.underlay.delay, rate=spec.underlay.rate)
+              mtu=link.mtu, delay=link.delay, rate=link.rate, loss=link.loss)
         wire.enslave(switch.name, name)
         netns.add_address(UPLINK, address)
         netns.nameservers = [dotted(world.nameserver)]
@@ -173,17 +227,21 @@ def build(spec: Spec) -> World:
             subnet, _, via = line.partition(" via ")
             world.namespaces[client.name].add_route(subnet.strip(), dev=UPLINK, via=via.strip())
     for host in spec.hosts:
-        netns = world.namespaces[host.name]
-        world.daemons[host.name] = Daemon(host, netns, profile_of(host.engine.version), world.new_netns)
+        world.start_engine(host, lacking)
     if spec.in_swarm:
         _form_swarm(world, switch)
     for network in spec.networks:
         for host_name in spec.hosts_of(network.name):
             world.daemons[host_name].network_create(network)
     for container in spec.containers:
-        daemon = world.daemons[container.host]
-        daemon.container_run(container)
-        world.namespaces[container.name] = daemon.sandboxes[container.name]
+        if not container.task_of:
+            world.run(container)
+    for service in spec.services:
+        assert world.swarm is not None
+        made = world.swarm.service_create(service)
+        for task in spec.tasks(service.name):
+            world.daemons[task.host].task_run(task, made)
+            world.namespaces[task.name] = world.daemons[task.host].sandboxes[task.name]
     return world
 
 
@@ -193,9 +251,9 @@ def _form_swarm(world: World, switch: Bridge) -> None:
     The nodes of a swarm talk to each other several times a second, so to each other their ARP entries are never
     cold, nor the switch's; the lab has them permanent, and so has the model.
     """
-    swarm = Swarm()
+    world.swarm = Swarm()
     for daemon in world.daemons.values():
-        daemon.swarm_join(swarm)
+        daemon.swarm_join(world.swarm)
     for host in world.spec.hosts:
         switch.fdb.add(f"mac({host.name}:{UPLINK})", world.namespaces[WIRE].devices[host.name])
         for other in world.spec.hosts:

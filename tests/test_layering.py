@@ -22,18 +22,22 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sim.packet": ("sim.errors",),
     "sim.trace": ("sim.errors", "sim.packet"),
     "sim.plumbing": ("sim.errors",),
-    "sim.objects": ("sim.errors", "sim.checks"),
-    "sim.spec": ("sim.errors", "sim.checks", "sim.objects"),
-    "sim.placement": ("sim.errors", "sim.spec"),
+    "sim.objects": ("sim.errors", "sim.checks", "sim.checks_swarm"),
+    "sim.spec": ("sim.errors", "sim.checks", "sim.checks_spec", "sim.objects"),
+    "sim.placement": ("sim.errors", "sim.spec", "sim.checks_swarm"),
     "sim.checks": ("sim.errors", "sim.spec"),
-    "sim.questions": ("sim.spec", "sim.checks", *VOCABULARY),
+    "sim.checks_spec": ("sim.errors", "sim.spec", "sim.checks", "sim.checks_swarm"),
+    "sim.checks_swarm": ("sim.errors", "sim.spec", "sim.checks"),
+    "sim.questions": ("sim.spec", "sim.checks_spec", *VOCABULARY),
     "sim.dial": ("sim.spec", *VOCABULARY),
-    "sim.compose": ("sim.spec", "sim.checks", "sim.placement", "sim.questions", *VOCABULARY),
+    "sim.compose": ("sim.spec", "sim.checks", "sim.checks_swarm", "sim.placement", "sim.questions", *VOCABULARY),
     "sim.build": ("sim.spec", "sim.checks", "sim.placement", "sim.questions", "sim.compose", *VOCABULARY),
     "sim.kernel": VOCABULARY,
     "sim.dockerd": ("sim.kernel", "sim.spec", *VOCABULARY),
     "sim.fabric": ("sim.kernel", "sim.spec", *VOCABULARY),
     "sim.world": ("sim.kernel", "sim.dockerd", "sim.fabric", "sim.spec", "sim.dial", *VOCABULARY),
+    "sim.phases": ("sim.spec", *VOCABULARY),
+    "sim.faults": ("sim.world", "sim.kernel", "sim.dockerd", "sim.spec", *VOCABULARY),
     "sim.predict": ("sim",),
     "sim": ("sim",),
     "live": LIVE_MAY_SEE,
@@ -41,7 +45,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """Package or module -> what it may import besides itself. The longest name that fits a file decides."""
 
-PREDICTORS = ("sim.predict", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric")
+PREDICTORS = ("sim.predict", "sim.faults", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric")
 OBSERVERS = ("experiments.measure", "live.capture", "live.cold", "live.latency", "live.links", "live.names",
              "live.probe", "live.rules")
 MEETING_PLACES: dict[str, str] = {

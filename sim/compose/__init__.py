@@ -11,8 +11,10 @@ that Compose doesn't know, or that the model doesn't cover, is a SpecError with 
     load("compose.yaml").questions      # x-hopcast's, or a default set
     loads("services: {web: {image: nginx}}").networks
 
+A file for `docker stack deploy` is read as that (`stack`).
+
 The parts: `document` (YAML with lines), `interpolation`, `keys` (which key matters), `ports`, `networks`, `services`,
-`containers`, `extension` (x-hopcast).
+`containers`, `stack`, `extension` and `asked` (x-hopcast).
 """
 
 from __future__ import annotations
@@ -22,20 +24,25 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sim.compose import keys
-from sim.compose.containers import containers_of, image_listens
+from sim.compose.asked import read_questions
+from sim.compose.containers import containers_of, image_listens, one_listener_a_port
 from sim.compose.document import Item, parse
-from sim.compose.extension import TOP_KEYS, read_machines, read_questions
+from sim.compose.extension import TOP_KEYS, read_faults, read_machines
 from sim.compose.interpolation import Variables, read_env_file
 from sim.compose.networks import read_network
 from sim.compose.ports import HostPortRanges
 from sim.compose.services import Service, in_start_order, read_service
+from sim.compose.stack import decide, deploy
 from sim.compose.underlay import addresses_at_risk
 from sim.errors import SpecError, did_you_mean
+from sim.placement import Scheduler
 from sim.questions import parse_target
 from sim.questions.default import default_questions
 from sim.spec import Container, Network, Spec
+from sim.spec import Service as SwarmService
 
 __all__ = ["default_questions", "load", "loads", "parse_target"]
 
@@ -83,22 +90,33 @@ def loads(
     ignored: dict[str, list[str]] = {key: [] for key in keys.IGNORED_TOP if key in top}
     notes: list[str] = []
     services, disabled = _services(top.get("services"), root, variables, ignored)
-    order = in_start_order(services, disabled)
-    networks = _networks(top.get("networks"), root, services, project, variables, notes)
     extension = variables.fill(top["x-hopcast"]).fields(TOP_KEYS, of="x-hopcast") if "x-hopcast" in top else {}
-    names = [s.container_name(project, n + 1) for s in order for n in range(s.replicas)]
+    declared = variables.fill(top["networks"]).mapping() if "networks" in top else {}
+    stacked = decide(extension.get("stack"), services, declared, notes)
+    order = in_start_order(services, disabled)
+    networks = _networks(declared, root, services, project, notes, stacked)
+    plain = [service for service in order if not service.swarm]
+    names = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
     machines = read_machines(extension, [*names, *services])
     ranges = HostPortRanges()
     boxes: list[Container] = []
-    for service in order:
+    for service in plain:
         for box in containers_of(service, project, networks, services, ranges, machines.hosts[0].name):
             with service.fields.get("container_name", service.item).blamed():
                 if any(box.name == other.name for other in boxes):
                     raise SpecError(f"two containers are named {box.name!r}", mend="each needs its own container_name")
             boxes.append(box)
-    boxes = _one_listener_a_port(boxes, services, notes)
+    boxes = one_listener_a_port(boxes, services, notes)
+    scheduler = Scheduler.of(machines.hosts, networks.values(), boxes)
+    swarm: list[SwarmService] = []
+    for service in services.values():
+        if service.swarm:
+            made, tasks = deploy(service, project, networks, scheduler, notes)
+            swarm.append(made)
+            boxes += tasks
     spec = _blamed_spec(
         services,
+        extension.get("faults", root),
         root,
         {
             "name": project,
@@ -107,6 +125,8 @@ def loads(
             "underlay": machines.underlay,
             "networks": tuple(networks.values()),
             "containers": tuple(boxes),
+            "services": tuple(swarm),
+            "faults": read_faults(extension.get("faults")),
             "file": file,
         },
     )
@@ -174,10 +194,14 @@ def _services(
 
 
 def _networks(
-    item: Item | None, root: Item, services: dict[str, Service], project: str, variables: Variables, notes: list[str]
+    declared: dict[str, Item],
+    root: Item,
+    services: dict[str, Service],
+    project: str,
+    notes: list[str],
+    stacked: bool,
 ) -> dict[str, Network]:
     """The networks that are used, by key, in the order in which they are made."""
-    declared = variables.fill(item).mapping() if item is not None else {}
     declared = {key: entry for key, entry in declared.items() if not key.startswith("x-")}
     used: set[str] = set()
     for service in services.values():
@@ -193,7 +217,7 @@ def _networks(
     made: dict[str, Network] = {}
     default = {"default": declared.get("default", root.emptied())}
     for key, entry in {**default, **declared}.items():
-        net = read_network(key, entry, project, notes if key in used else [])
+        net = read_network(key, entry, project, notes if key in used else [], stack=stacked)
         if key in used:
             twin = next((n for n in made.values() if n.name == net.name), None)
             if twin is not None:
@@ -208,45 +232,15 @@ def _networks(
     return dict(sorted(made.items(), key=lambda pair: not external(pair[0])))
 
 
-def _one_listener_a_port(boxes: list[Container], services: dict[str, Service], notes: list[str]) -> list[Container]:
-    """Where a namespace is shared and nobody said who listens (x-hopcast), the first has the port."""
-    modes = {box.name: box for box in boxes}
-
-    def namespace(box: Container) -> str:
-        seen = []
-        while box.mode.startswith("container:") and box.name not in seen:
-            seen.append(box.name)
-            box = modes.get(box.mode.removeprefix("container:"), box)
-        return f"host {box.host}" if box.mode == "host" else box.name
-
-    taken: dict[tuple[str, int, str], str] = {}
-    kept = []
-    for box in boxes:
-        said = "listens" in (services[box.service].fields.get("x-hopcast") or Item({}, "", 0)).mapping()
-        free = []
-        for listener in box.listens:
-            key = (namespace(box), listener.port, listener.protocol)
-            if key in taken and not said:
-                notes.append(
-                    f"{box.name} shares its network namespace with {taken[key]}, which listens on "
-                    f"{listener.port}/{listener.protocol} already"
-                )
-                continue
-            taken[key] = box.name
-            free.append(listener)
-        kept.append(box.model_copy(update={"listens": tuple(free)}))
-    return kept
-
-
-def _blamed_spec(services: dict[str, Service], root: Item, parts: dict[str, object]) -> Spec:
-    """The Spec; what its own checks object to is blamed on the service's line."""
+def _blamed_spec(services: dict[str, Service], faults: Item, root: Item, parts: dict[str, Any]) -> Spec:
+    """The Spec; what its own checks object to is blamed on the line of the service or the fault."""
     try:
         return Spec.model_validate(parts)
     except SpecError as error:
-        boxes = parts["containers"]
-        assert isinstance(boxes, tuple)
-        service = next((b.service for b in boxes if error.where == f"container {b.name}"), "")
-        with services[service].item.blamed() if service else root.blamed():
+        owners = {f"container {box.name}": box.service for box in parts["containers"]}
+        owners |= {f"service {service.name}": service.key for service in parts["services"]}
+        blamed = services[owners[error.where]].item if owners.get(error.where) else root
+        with faults.blamed() if error.where.startswith("fault") else blamed.blamed():
             raise
 
 

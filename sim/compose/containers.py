@@ -8,15 +8,17 @@ the engine keeps them to one container. Left out: links on the default bridge, w
 
 from __future__ import annotations
 
+from typing import Any
+
 from sim import checks
 from sim.compose import keys
 from sim.compose.document import Item
 from sim.compose.ports import HostPortRanges, read_listeners, read_ports
 from sim.compose.services import Service
 from sim.errors import did_you_mean
-from sim.spec import Attachment, Container, Listener, Network, PublishedPort
+from sim.spec import Attachment, Container, Listener, Network
 
-SERVICE_EXTENSION = {"listens", "host"}
+RESTART = ("no", "always", "on-failure", "unless-stopped")
 
 
 def containers_of(
@@ -28,43 +30,86 @@ def containers_of(
     host: str,
 ) -> list[Container]:
     """The containers of one service, on `host` unless its x-hopcast says otherwise. Raises SpecError."""
-    fields = service.fields
-    extension = fields["x-hopcast"].fields(SERVICE_EXTENSION, of="x-hopcast") if "x-hopcast" in fields else {}
     _check_links(service, services)
-    expose = read_listeners(fields["expose"]) if "expose" in fields else ()
     attachments = tuple(
         _attachment(networks[key], entry, _aliases(service, key, entry, services)) for key, entry in service.networks
     )
-    mac_address = service.text("mac_address")
-    if mac_address:
-        with fields["mac_address"].blamed():
-            checks.check_mac(mac_address)
     boxes = []
     for number in range(1, service.replicas + 1):
-        ports = read_ports(fields["ports"], ranges) if "ports" in fields else ()
-        with service.item.blamed():
-            boxes.append(
-                Container(
-                    name=_name(service, project, number),
-                    service=service.name,
-                    hostname=service.text("hostname"),
-                    host=extension["host"].text() if "host" in extension else host,
-                    mode=_mode(service, project, services),
-                    attachments=attachments,
-                    ports=ports,
-                    expose=expose,
-                    listens=read_listeners(extension["listens"])
-                    if "listens" in extension
-                    else _listens(service, ports, expose),
-                    mac_address=mac_address,
-                    dns=tuple(_address(item) for item in service.texts("dns")),
-                    dns_search=tuple(item.value for item in service.texts("dns_search")),
-                    dns_opt=tuple(item.value for item in service.texts("dns_opt")),
-                    extra_hosts=tuple(_extra_host(name, item) for name, item in _pairs(service, "extra_hosts", "=:")),
-                    sysctls={key: item.value for key, item in _pairs(service, "sysctls", "=")},
-                )
+        ports = read_ports(service.fields["ports"], ranges) if "ports" in service.fields else ()
+        boxes.append(
+            container_of(
+                service,
+                _name(service, project, number),
+                mode=_mode(service, project, services),
+                host=service.extension["host"].text() if "host" in service.extension else host,
+                attachments=attachments,
+                ports=ports,
+                restart=_restart(service),
+                targets=tuple((p.container_port, p.protocol) for p in ports),
             )
+        )
     return boxes
+
+
+def container_of(
+    service: Service, name: str, *, targets: tuple[tuple[int, str], ...], **fields: Any
+) -> Container:
+    """A container with what the service says of each of its containers. `targets`: the container ports, with their
+    protocols, that it publishes in whatever way. Raises SpecError."""
+    expose = read_listeners(service.fields["expose"]) if "expose" in service.fields else ()
+    published = tuple(Listener.model_validate({"port": port, "protocol": protocol}) for port, protocol in targets)
+    mac_address = service.text("mac_address")
+    if mac_address:
+        with service.fields["mac_address"].blamed():
+            checks.check_mac(mac_address)
+    with service.item.blamed():
+        return Container(
+            name=name,
+            service=service.name,
+            hostname=service.text("hostname"),
+            expose=expose,
+            listens=read_listeners(service.extension["listens"])
+            if "listens" in service.extension
+            else tuple(dict.fromkeys([*expose, *published])) or image_listens(service),
+            mac_address=mac_address,
+            dns=tuple(_address(item) for item in service.texts("dns")),
+            dns_search=tuple(item.value for item in service.texts("dns_search")),
+            dns_opt=tuple(item.value for item in service.texts("dns_opt")),
+            extra_hosts=tuple(_extra_host(name, item) for name, item in _pairs(service, "extra_hosts", "=:")),
+            sysctls={key: item.value for key, item in _pairs(service, "sysctls", "=")},
+            **fields,
+        )
+
+
+def one_listener_a_port(boxes: list[Container], services: dict[str, Service], notes: list[str]) -> list[Container]:
+    """Where a namespace is shared and nobody said who listens (x-hopcast), the first has the port."""
+    modes = {box.name: box for box in boxes}
+
+    def namespace(box: Container) -> str:
+        seen = []
+        while box.mode.startswith("container:") and box.name not in seen:
+            seen.append(box.name)
+            box = modes.get(box.mode.removeprefix("container:"), box)
+        return f"host {box.host}" if box.mode == "host" else box.name
+
+    taken: dict[tuple[str, int, str], str] = {}
+    kept = []
+    for box in boxes:
+        said = "listens" in services[box.service].extension
+        free = []
+        for listener in box.listens:
+            key = (namespace(box), listener.port, listener.protocol)
+            if key in taken and not said:
+                notes.append(
+                    f"{box.name} shares its network namespace with {taken[key]}, which listens on "
+                    f"{listener.port}/{listener.protocol} already"
+                )
+                continue
+            taken[key] = box.name
+            free.append(listener)
+        kept.append(box.model_copy(update={"listens": tuple(free)}))
+    return kept
 
 
 def _name(service: Service, project: str, number: int) -> str:
@@ -74,6 +119,17 @@ def _name(service: Service, project: str, number: int) -> str:
     if len(name) < 2:
         item.fail(f"{name!r} is too short a name for a container", "use two letters or more")
     return name
+
+
+def _restart(service: Service) -> str:
+    """`docker run --restart`, without the number of attempts."""
+    if "restart" not in service.fields:
+        return "no"
+    item = service.fields["restart"]
+    policy = "no" if item.value is False else item.text().partition(":")[0]  # YAML reads a bare `no` as false
+    if policy not in RESTART:
+        item.fail(f"unknown restart policy {policy!r}", did_you_mean(policy, RESTART))
+    return policy
 
 
 def _mode(service: Service, project: str, services: dict[str, Service]) -> str:
@@ -86,9 +142,13 @@ def _mode(service: Service, project: str, services: dict[str, Service]) -> str:
     if kind == "service" and name:
         if services[name].replicas == 0:
             item.fail(f"service {name!r} runs no container", "give it one")
+        if services[name].swarm:
+            item.fail(f"{name!r} is a service of the swarm: its tasks share their namespaces with nobody",
+                      "give the container a network")
         return f"container:{services[name].container_name(project)}"
     if kind == "container" and name:
-        known = [s.container_name(project, n + 1) for s in services.values() for n in range(s.replicas)]
+        plain = [s for s in services.values() if not s.swarm]
+        known = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
         if name not in known:
             item.fail(f"unknown container {name!r}", did_you_mean(name, known))
         return text
@@ -136,11 +196,6 @@ def _aliases(service: Service, key: str, entry: Item, services: dict[str, Servic
             if target == service.name and alias and key in dict(other.networks):
                 names.append(alias)
     return tuple(dict.fromkeys(names))
-
-
-def _listens(service: Service, ports: tuple[PublishedPort, ...], expose: tuple[Listener, ...]) -> tuple[Listener, ...]:
-    targets = [Listener(port=p.container_port, protocol=p.protocol) for p in ports]
-    return tuple(dict.fromkeys([*expose, *targets])) or image_listens(service)
 
 
 def image_listens(service: Service) -> tuple[Listener, ...]:

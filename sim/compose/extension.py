@@ -1,16 +1,17 @@
-"""`x-hopcast`: what Compose can't say. The machines around the project, their engines' options, and the questions.
+"""`x-hopcast`: what Compose can't say. The machines around the project, their engines' options, and what goes wrong.
 
     x-hopcast:
       hosts:
         h1: {address: 192.168.99.101/24, engine: {version: "20.10", userland-proxy: false}}
+        h2: {labels: {disk: ssd}, link: {delay: 5ms, mtu: 1400}}
       clients:
         client: {address: 192.168.99.200/24, routes: ["172.16.0.0/12 via h1"], listens: [7000]}
       underlay: {subnet: 192.168.99.0/24, mtu: 1500}
-      questions:
-        - client -> web:80
-        - {from: web, to: db, port: 5432, by: name, group: inside}
+      faults: {cut: link down h2, crash: engine killed h1}
 
-Engine options have the names of dockerd's flags and of daemon.json. A route may go via a host's name.
+Engine options have the names of dockerd's flags and of daemon.json. A route may go via a host's name. `labels` are
+those of the swarm's node. A fault is `KIND HOST` under its name; or an entry of a list, `{name: cut, kind: link down,
+host: h2}`. `questions` are in `asked.py`, `stack` in `stack.py`.
 """
 
 from __future__ import annotations
@@ -22,17 +23,16 @@ from dataclasses import dataclass
 from sim import checks
 from sim.compose.document import Item
 from sim.compose.ports import read_listeners
-from sim.compose.underlay import default_address, read_underlay
+from sim.compose.underlay import default_address, read_link, read_underlay
 from sim.errors import SpecError
-from sim.questions import ask, parse_line
-from sim.spec import Client, Engine, Host, Question, Spec, Underlay
+from sim.spec import Client, Engine, Fault, Host, Underlay
 
-TOP_KEYS = {"hosts", "clients", "questions", "underlay"}
-HOST_KEYS = {"address", "engine"}
+TOP_KEYS = {"hosts", "clients", "questions", "underlay", "faults", "stack"}
+HOST_KEYS = {"address", "engine", "link", "labels"}
 ENGINE_FLAGS = {"userland-proxy", "iptables", "ip-forward", "ip-masq", "icc"}
 ENGINE_KEYS = ENGINE_FLAGS | {"version", "bip", "mtu", "default-address-pools"}
-CLIENT_KEYS = {"address", "routes", "listens"}
-QUESTION_KEYS = {"from", "to", "probe", "port", "by", "published", "timeout", "size", "df", "comment", "group"}
+CLIENT_KEYS = {"address", "routes", "listens", "link"}
+FAULT_KEYS = {"name", "kind", "host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,13 @@ def _host(name: str, item: Item, underlay: Underlay, last: int) -> Host:
     fields = item.fields(HOST_KEYS, of=f"host {name!r}")
     with item.blamed():
         engine = _engine(fields["engine"]) if "engine" in fields else Engine()
-        return Host(name=name, address=_cidr(fields, underlay, last), engine=engine)
+        return Host(
+            name=name,
+            address=_cidr(fields, underlay, last),
+            engine=engine,
+            link=read_link(fields.get("link")),
+            labels={key: value.value for key, value in fields["labels"].pairs()} if "labels" in fields else {},
+        )
 
 
 def _cidr(fields: dict[str, Item], underlay: Underlay, last: int) -> str:
@@ -151,42 +157,29 @@ def _client(name: str, item: Item, underlay: Underlay, last: int, hosts: list[Ho
             address=_cidr(fields, underlay, last),
             routes=tuple(routes),
             listens=read_listeners(fields["listens"]) if "listens" in fields else (),
+            link=read_link(fields.get("link")),
         )
 
 
-def read_questions(item: Item, spec: Spec) -> tuple[Question, ...]:
-    """The questions, one-line or as maps. Raises SpecError."""
-    return tuple(_question(entry, spec) for entry in item.sequence())
+def read_faults(item: Item | None) -> tuple[Fault, ...]:
+    """`NAME: KIND HOST`, or a list of mappings. Raises SpecError."""
+    if item is None:
+        return ()
+    if isinstance(item.value, list):
+        return tuple(_fault("", entry) for entry in item.sequence())
+    return tuple(_fault(name, entry) for name, entry in item.mapping().items())
 
 
-def _question(item: Item, spec: Spec) -> Question:
+def _fault(name: str, item: Item) -> Fault:
+    if isinstance(item.value, dict):
+        fields = item.fields(FAULT_KEYS, of="a fault")
+        said = {key: fields[key].text() for key in FAULT_KEYS if key in fields}
+    else:
+        kind, _, host = item.text().strip().rpartition(" ")
+        said = {"kind": " ".join(kind.split()), "host": host}
+    said = {"name": name, **said} if name else said
+    for key in ("name", "kind", "host"):
+        if not said.get(key):
+            item.fail(f"a fault needs a {key}", "write it like `cut: link down h2`")
     with item.blamed():
-        if not isinstance(item.value, dict):
-            return parse_line(spec, item.text())
-    fields = item.fields(QUESTION_KEYS, of="a question")
-    for key in ("from", "to"):
-        if key not in fields:
-            item.fail(f"a question needs {key!r}", "write {from: web, to: db, port: 5432}")
-    target = fields["to"].text()
-    if "port" in fields:
-        target += f":{fields['port'].port()}"
-    more: dict[str, object] = {key: fields[key].text() for key in ("comment", "group") if key in fields}
-    if "size" in fields:
-        more["size"] = fields["size"].number()
-    if "df" in fields:
-        more["df"] = fields["df"].flag()
-    if "timeout" in fields:
-        try:
-            more["timeout"] = float(fields["timeout"].text())
-        except ValueError:
-            fields["timeout"].fail(f"{fields['timeout'].text()!r} is no number of seconds", "write it like 1.5")
-    with item.blamed():
-        return ask(
-            spec,
-            fields["from"].text(),
-            target,
-            probe=fields["probe"].text() if "probe" in fields else "",
-            by=fields["by"].text() if "by" in fields else "",
-            published=fields["published"].flag() if "published" in fields else None,
-            **more,
-        )
+        return Fault.model_validate(said)

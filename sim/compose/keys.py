@@ -12,7 +12,8 @@ REFUSED_TOP = {"include": "merge the files first: docker compose config > merged
 
 READ_SERVICE = {
     "container_name", "depends_on", "deploy", "dns", "dns_opt", "dns_search", "expose", "extra_hosts", "hostname",
-    "image", "links", "mac_address", "network_mode", "networks", "ports", "profiles", "scale", "sysctls",
+    "image", "links", "mac_address", "network_mode", "networks", "ports", "profiles", "restart", "scale",
+    "sysctls",
 }
 IGNORED_SERVICE = {
     "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent", "command",
@@ -21,7 +22,7 @@ IGNORED_SERVICE = {
     "entrypoint", "env_file", "environment", "gpus", "group_add", "healthcheck", "init", "ipc", "isolation",
     "label_file", "labels", "logging", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit",
     "models", "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform", "post_start", "pre_stop",
-    "privileged", "pull_policy", "read_only", "restart", "runtime", "secrets", "security_opt", "shm_size",
+    "privileged", "pull_policy", "read_only", "runtime", "secrets", "security_opt", "shm_size",
     "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "tmpfs", "tty", "ulimits", "use_api_socket",
     "user", "userns_mode", "uts", "volume_driver", "volumes", "volumes_from", "working_dir",
 }
@@ -49,7 +50,9 @@ DEPLOY = {
     "endpoint_mode", "labels", "mode", "placement", "replicas", "resources", "restart_policy", "rollback_config",
     "update_config",
 }
-"""Of these only `replicas` counts: the rest is for a swarm, or for the scheduler."""
+"""Of these only `replicas` counts for Compose; the rest is for a stack (`stack.py`), or for nobody here."""
+EXTENSION = {"listens", "host", "stack"}
+"""Keys of a service's own x-hopcast."""
 
 KNOWN_IMAGES: dict[str, tuple[str, ...]] = {
     "adminer": ("8080",), "caddy": ("80", "443", "443/udp"), "cassandra": ("9042",), "elasticsearch": ("9200",

@@ -1,6 +1,8 @@
 """`networks` at the top of a Compose file, as the engine's networks.
 
-An `external` network exists before the project: it is taken to be a plain user-defined bridge, made first.
+An `external` network exists before the project: it is taken to be a plain user-defined bridge, made first; in a stack
+an attachable overlay. A stack's networks are overlays unless the file says another driver, and the CLI passes only the
+subnet of what `ipam` says (`convert.Networks`).
 Left out: IPv6, IPAM drivers other than the default one, more than one subnet to a network: errors.
 """
 
@@ -16,7 +18,7 @@ IPAM_KEYS = {"driver", "config", "options"}
 CONFIG_KEYS = {"subnet", "gateway", "ip_range", "aux_addresses"}
 
 
-def read_network(key: str, item: Item, project: str, notes: list[str]) -> Network:
+def read_network(key: str, item: Item, project: str, notes: list[str], *, stack: bool = False) -> Network:
     """One entry of `networks`. Raises SpecError."""
     fields = item.fields(keys.READ_NETWORK | keys.IGNORED_NETWORK, of=f"network {key!r}")
     external = _external(fields)
@@ -24,25 +26,26 @@ def read_network(key: str, item: Item, project: str, notes: list[str]) -> Networ
         fields["name"].text() if "name" in fields else external or (key if external is not None else f"{project}_{key}")
     )
     if name in (DEFAULT_NETWORK, "host", "none"):
-        fields.get("name", item).fail(
-            f"{name!r} is one of Docker's own networks", f"give the services `network_mode: {name}`"
-        )
+        other = "tasks on a node's own networks are not modelled"
+        mend = other if stack else f"give the services `network_mode: {name}`"
+        fields.get("name", item).fail(f"{name!r} is one of Docker's own networks", mend)
     if external is not None:
         extra = sorted(set(fields) - {"name", "external", "labels"})
         if extra:
             fields[extra[0]].fail(
                 f"{extra[0]!r} on an external network", "it is made outside this file: remove one of the two"
             )
-        notes.append(f"network {name!r} is external: taken as a plain user-defined bridge that exists already")
+        kind = "attachable overlay" if stack else "plain user-defined bridge"
+        notes.append(f"network {name!r} is external: taken as {'an' if stack else 'a'} {kind} that exists already")
         with item.blamed():
-            return Network(name=name, key=key)
+            return Network(name=name, key=key, driver="overlay" if stack else "bridge", attachable=stack)
     for flag, wanted, mend in (
         ("enable_ipv6", False, "Hopcast models IPv4 only; remove it"),
         ("enable_ipv4", True, "Hopcast models IPv4 only; remove it"),
     ):
         if flag in fields and fields[flag].flag() is not wanted:
             fields[flag].fail(f"{flag}: {str(not wanted).lower()} is not modelled", mend)
-    driver = fields["driver"].text() if "driver" in fields else "bridge"
+    driver = fields["driver"].text() if "driver" in fields else "overlay" if stack else "bridge"
     if driver not in checks.MODELLED_DRIVERS:
         mend = (
             f"use `network_mode: {driver}` in the services"
@@ -61,7 +64,7 @@ def read_network(key: str, item: Item, project: str, notes: list[str]) -> Networ
             key=key,
             driver=driver,
             options=options,
-            **_ipam(fields.get("ipam"), item),
+            **_ipam(fields.get("ipam"), item, stack=stack),
             internal="internal" in fields and fields["internal"].flag(),
             attachable="attachable" in fields and fields["attachable"].flag(),
         )
@@ -78,7 +81,7 @@ def _external(fields: dict[str, Item]) -> str | None:
     return "" if item.flag() else None
 
 
-def _ipam(item: Item | None, network: Item) -> dict[str, str | tuple[str, ...]]:
+def _ipam(item: Item | None, network: Item, *, stack: bool) -> dict[str, str | tuple[str, ...]]:
     """subnet, gateway, ip_range and aux_addresses, each checked where it stands."""
     if item is None:
         return {}
@@ -96,6 +99,8 @@ def _ipam(item: Item | None, network: Item) -> dict[str, str | tuple[str, ...]]:
         return {}
     found: dict[str, str | tuple[str, ...]] = {}
     entries = configs[0].fields(CONFIG_KEYS, of="ipam.config")
+    for key in sorted(set(entries) - {"subnet"}) if stack else ():
+        entries[key].fail(f"{key!r} in a stack: docker stack deploy passes a network's subnet only", "remove it")
     for key, check in (
         ("subnet", checks.check_cidr),
         ("gateway", checks.check_address),

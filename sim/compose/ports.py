@@ -2,18 +2,22 @@
 
 Follows go-connections' nat.ParsePortSpec and compose-go's ports transform. A range of host ports for one container port
 means "the first free one": each container that asks takes the next, as moby's portallocator does in turn.
+In a stack it means all of them, an address is ignored, and the short form is of the routing mesh (docker/cli's
+opts/port.go and cli/compose/convert).
 Left out: IPv6 host addresses and SCTP, which are errors.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from sim import checks
 from sim.compose.document import Item
-from sim.errors import SpecError
-from sim.spec import Listener, PublishedPort
+from sim.errors import SpecError, did_you_mean
+from sim.spec import Listener, PublishedPort, ServicePort
 
 LONG_KEYS = {"target", "published", "host_ip", "protocol", "mode", "name", "app_protocol"}
 MAX_RANGE = 1000
@@ -47,6 +51,15 @@ def read_ports(item: Item, ranges: HostPortRanges) -> tuple[PublishedPort, ...]:
     return tuple(found)
 
 
+def on_host(ports: Iterable[ServicePort]) -> tuple[PublishedPort, ...]:
+    """Those in mode host, as each task's container publishes them."""
+    return tuple(
+        PublishedPort(container_port=port.target, host_port=port.published, protocol=port.protocol)
+        for port in ports
+        if port.mode == "host"
+    )
+
+
 def read_listeners(item: Item) -> tuple[Listener, ...]:
     """`expose`, or x-hopcast's `listens`: 80, "53/udp", "8000-8002". Raises SpecError."""
     found: dict[Listener, None] = {}
@@ -56,7 +69,68 @@ def read_listeners(item: Item) -> tuple[Listener, ...]:
     return tuple(found)
 
 
+def read_service_ports(item: Item, notes: list[str]) -> tuple[ServicePort, ...]:
+    """The published ports of a swarm service, by rising published port as the CLI sends them. Raises SpecError."""
+    found: list[ServicePort] = []
+    for entry in item.sequence():
+        with entry.blamed():
+            if isinstance(entry.value, dict):
+                found.append(_service_port(entry))
+                continue
+            written = _read_short(entry)
+            if written.host_ip not in ("", "0.0.0.0"):
+                checks.check_address(written.host_ip)
+                notes.append(
+                    f"{entry.path}: ignoring IP-address ({entry.text()}) service will listen on '0.0.0.0', as docker "
+                    "stack deploy says"
+                )
+            targets, published = written.targets, written.host_ports(entry)
+            if len(published) != len(targets) and len(targets) > 1:
+                _unequal(published, targets, entry)
+            pairs = [(targets[0], port) for port in published] if len(targets) == 1 else zip(
+                targets, published, strict=True)
+            found += [ServicePort.model_validate({"target": target, "published": port, "protocol": written.protocol})
+                      for target, port in pairs]
+    return tuple(sorted(dict.fromkeys(found), key=lambda port: port.published))
+
+
+def _service_port(entry: Item) -> ServicePort:
+    fields = entry.fields(LONG_KEYS, of="a port")
+    if "target" not in fields:
+        entry.fail("a port needs a target", "give the container's port as `target: 80`")
+    if "host_ip" in fields:
+        fields["host_ip"].fail("a stack knows no host_ip: its ports are on every address of a node", "remove it")
+    said = {key: fields[key].text().lower() for key in ("protocol", "mode") if key in fields}
+    if said.get("protocol", "tcp") not in ("tcp", "udp"):
+        fields["protocol"].fail(f"protocol {said['protocol']!r} is not modelled", "use tcp or udp")
+    if said.get("mode", "ingress") not in ("ingress", "host"):
+        fields["mode"].fail(f"{said['mode']!r} is no mode of a port", did_you_mean(said["mode"], ["ingress", "host"]))
+    published = fields["published"].text() if "published" in fields else ""
+    port = fields["published"].port() if published not in ("", "0") else 0
+    return ServicePort.model_validate({"target": fields["target"].port(), "published": port, **said})
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A port in the short form, taken apart."""
+
+    targets: range
+    published: str
+    host_ip: str
+    protocol: str
+
+    def host_ports(self, entry: Item) -> list[int]:
+        """One for each target, 0 where the swarm may choose; or several for one target."""
+        hosts = _range(self.published, entry, zero=True) if self.published else range(1)
+        return [0] * len(self.targets) if hosts == range(1) else list(hosts)
+
+
 def _short(entry: Item, ranges: HostPortRanges) -> list[PublishedPort]:
+    written = _read_short(entry)
+    return _pair(written.targets, written.published, written.host_ip, written.protocol, entry, ranges)
+
+
+def _read_short(entry: Item) -> _Written:
     """`[HOST_IP:][HOST_PORT:]CONTAINER_PORT[/PROTOCOL]`"""
     text, protocol = _protocol(entry.text(), entry)
     if "[" in text or text.count(":") > 2:
@@ -69,7 +143,11 @@ def _short(entry: Item, ranges: HostPortRanges) -> list[PublishedPort]:
             f"{text!r} has a host address and one port only",
             f"write {published}::{parts[-1]} for a host port of the engine's choice",
         )
-    return _pair(_range(parts[-1], entry), published, host_ip, protocol, entry, ranges)
+    return _Written(_range(parts[-1], entry), published, host_ip, protocol)
+
+
+def _unequal(hosts: Sized, targets: Sized, entry: Item) -> NoReturn:
+    entry.fail(f"{len(hosts)} host ports for {len(targets)} container ports", "make both ranges equally long")
 
 
 def _long(entry: Item, ranges: HostPortRanges) -> list[PublishedPort]:
@@ -101,7 +179,7 @@ def _pair(
     elif len(targets) == 1:
         chosen = [ranges.next(protocol, host_ip, hosts, entry)]
     else:
-        entry.fail(f"{len(hosts)} host ports for {len(targets)} container ports", "make both ranges equally long")
+        _unequal(hosts, targets, entry)
     try:
         return [
             PublishedPort.model_validate(

@@ -29,6 +29,8 @@ class Service:
     fields: dict[str, Item]
     networks: list[tuple[str, Item]] = field(default_factory=list)
     """(key, what is said of the attachment), in the order of attachment; empty with a network_mode."""
+    swarm: bool = False
+    """Deployed as a service of the swarm (`stack.py`), and not as plain containers."""
 
     def text(self, key: str) -> str:
         return self.fields[key].text() if key in self.fields else ""
@@ -37,10 +39,19 @@ class Service:
         return self.fields[key].texts() if key in self.fields else []
 
     @property
+    def deploy(self) -> dict[str, Item]:
+        """The entries of `deploy`. Raises SpecError."""
+        return self.fields["deploy"].fields(keys.DEPLOY, of="deploy") if "deploy" in self.fields else {}
+
+    @property
+    def extension(self) -> dict[str, Item]:
+        """The entries of the service's own x-hopcast. Raises SpecError."""
+        return self.fields["x-hopcast"].fields(keys.EXTENSION, of="x-hopcast") if "x-hopcast" in self.fields else {}
+
+    @property
     def replicas(self) -> int:
         """How many containers: `scale`, or `deploy.replicas`, or one. Raises SpecError."""
-        deploy = self.fields["deploy"].fields(keys.DEPLOY, of="deploy") if "deploy" in self.fields else {}
-        counts = [item for item in (self.fields.get("scale"), deploy.get("replicas")) if item is not None]
+        counts = [item for item in (self.fields.get("scale"), self.deploy.get("replicas")) if item is not None]
         for item in counts:
             if not 0 <= item.number() <= 250:
                 item.fail(f"{item.number()} containers", "use 0-250")

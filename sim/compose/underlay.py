@@ -1,8 +1,9 @@
-"""`x-hopcast: underlay`: the wire between the machines.
+"""`x-hopcast: underlay`: the wire between the machines; and `link`: one machine's cable, where it differs.
 
-    underlay: {subnet: 10.1.0.0/24, mtu: 9000, rate: 100mbit, delay: 2ms}
+    underlay: {subnet: 10.1.0.0/24, mtu: 9000, rate: 100mbit, delay: 2ms, loss: 0.1%}
+    hosts: {h2: {link: {mtu: 1400, delay: 20ms, loss: 1%}}}
 
-Times and rates are written as tc(8) takes them: `2ms`, `500us`, `0.01s`; `100mbit`, `1gbit`, `56kbit`.
+Times, rates and shares are written as tc(8) takes them: `2ms`, `500us`, `0.01s`; `100mbit`, `1gbit`, `56kbit`; `0.1%`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from ipaddress import IPv4Network
 from sim import checks
 from sim.compose.document import Item
 from sim.errors import SpecError
-from sim.spec import Spec, Underlay
+from sim.spec import Link, Spec, Underlay
 
-UNDERLAY_KEYS = {"subnet", "mtu", "delay", "rate"}
+LINK_KEYS = {"mtu", "delay", "rate", "loss"}
+UNDERLAY_KEYS = LINK_KEYS | {"subnet"}
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 BITS = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+SHARE = {"%": 0.01}
+MEASURES = {"delay": (SECONDS, "2ms"), "rate": (BITS, "100mbit"), "loss": (SHARE, "0.1%")}
+"""key -> units, and how it is written"""
 
 
 def read_underlay(item: Item | None) -> Underlay:
@@ -26,21 +31,32 @@ def read_underlay(item: Item | None) -> Underlay:
     if item is None:
         return Underlay()
     fields = item.fields(UNDERLAY_KEYS, of="underlay")
-    found: dict[str, object] = {}
+    found = _cable(fields)
     if "subnet" in fields:
         with fields["subnet"].blamed():
             found["subnet"] = str(checks.subnet_of(checks.check_cidr(fields["subnet"].text())))
-    if "mtu" in fields:
-        found["mtu"] = fields["mtu"].number()
-    for key, units, example in (("delay", SECONDS, "2ms"), ("rate", BITS, "100mbit")):
-        if key in fields:
-            found[key] = _measure(fields[key], units, example)
     with item.blamed():
         return Underlay.model_validate(found)
 
 
+def read_link(item: Item | None) -> Link:
+    """A machine's own cable; what is not said is the underlay's. Raises SpecError."""
+    if item is None:
+        return Link()
+    found = _cable(item.fields(LINK_KEYS, of="a link"))
+    with item.blamed():
+        return Link.model_validate(found)
+
+
+def _cable(fields: dict[str, Item]) -> dict[str, object]:
+    found: dict[str, object] = {key: _measure(fields[key], *MEASURES[key]) for key in MEASURES if key in fields}
+    if "mtu" in fields:
+        found["mtu"] = fields["mtu"].number()
+    return found
+
+
 def _measure(item: Item, units: Mapping[str, float], example: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", item.text().lower())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+|%)", item.text().lower())
     if match is None or match[2] not in units:
         item.fail(f"{item.text()!r} has no unit of {', '.join(units)}", f"write it like {example}")
     return float(match[1]) * units[match[2]]

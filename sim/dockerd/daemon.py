@@ -29,27 +29,33 @@ from sim.dockerd.portmap import PortAllocator, PortMapper
 from sim.dockerd.process import BoundPort, Process, ResolverProcess
 from sim.dockerd.profile import EngineProfile
 from sim.dockerd.sandbox import Sandbox
-from sim.dockerd.swarm import Swarm
+from sim.dockerd.swarm import Swarm, SwarmService
 from sim.errors import PlumbError
 from sim.kernel.netns import Netns
 from sim.packet import dotted, ip
 
+DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge"
 NO_FORWARDING = "IPv4 forwarding is disabled. Networking will not work."
 
 
 class Daemon:
-    """One engine on one host. `new_netns` makes a namespace with a label."""
+    """One engine on one host. `new_netns` makes a namespace with a label; `lacking`: kernel features that there are not
+    (their names as in `hopcast doctor`)."""
 
     def __init__(
-        self, host: spec.Host, netns: Netns, profile: EngineProfile, new_netns: Callable[[str], Netns]
+        self, host: spec.Host, netns: Netns, profile: EngineProfile, new_netns: Callable[[str], Netns],
+        lacking: frozenset[str] = frozenset(),
     ) -> None:
-        self.host, self.netns, self.profile, self.new_netns = host, netns, profile, new_netns
+        self.host, self.netns, self.profile, self.new_netns, self.lacking = host, netns, profile, new_netns, lacking
+        netns.xfrm.esp = "esp" not in lacking
         options = host.engine
         self.warnings: list[str] = []
         self.networks: dict[str, Network] = {}
         self._sandboxes: dict[str, Sandbox] = {}
         self.sandboxes_of_its_own: list[Sandbox] = []  # what it puts up besides containers
         self.node: Node | None = None
+        self.alive = True
+        self.before: Daemon | None = None  # the engine that ran here before, for what its containers had
         self._resolvers: list[ResolverProcess] = []
         if not netns.hosts:
             netns.hosts = [(0x7F000001, ("localhost",))]
@@ -91,10 +97,26 @@ class Daemon:
             else:
                 self._run(container)
 
+    def task_run(self, task: spec.Container, service: SwarmService) -> None:
+        """The manager has given this node a task of a service. Raises PlumbError."""
+        with _named(f"task {task.name}"):
+            self._run(task, service)
+
     @property
     def sandboxes(self) -> dict[str, Netns]:
         """container -> the namespace in which it lives: its own, the host's, or another container's."""
         return {name: sandbox.netns for name, sandbox in self._sandboxes.items()}
+
+    @property
+    def containers(self) -> list[Sandbox]:
+        """Those of the containers that run."""
+        return list(self._sandboxes.values())
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Everybody's places on networks: containers' in the order of their start, then those of its own sandboxes."""
+        sandboxes = [*self._sandboxes.values(), *self.sandboxes_of_its_own]
+        return [endpoint for sandbox in sandboxes for endpoint in sandbox.endpoints]
 
     @property
     def resolutions(self) -> dict[str, resolution.Resolution]:
@@ -104,23 +126,30 @@ class Daemon:
     @property
     def processes(self) -> list[Process]:
         """What listens on the engine's behalf: docker-proxies, then the embedded DNS of each sandbox."""
-        return [*self.ports.proxies, *self._resolvers]
+        return [*self.ports.proxies, *self._resolvers] if self.alive else []
 
     @property
     def bound_ports(self) -> list[BoundPort]:
-        """Published ports that dockerd itself holds and never serves (`--userland-proxy=false`)."""
-        return self.ports.bound
+        """Ports that dockerd itself holds and never serves: published ones (`--userland-proxy=false`), and those of the
+        routing mesh."""
+        return [*self.ports.bound, *(self.node.balancer.bound if self.node else ())] if self.alive else []
 
     def address_of(self, container_name: str, network_name: str) -> str | None:
-        """A container's address on a network; `bridge` is the default one."""
+        """A container's address on a network, as `docker inspect` has it: of one that ended with an engine that was
+        killed, still what it had. `bridge` is the default network."""
         sandbox = self._sandboxes.get(container_name)
+        if sandbox is None and self.before is not None:
+            return self.before.address_of(container_name, network_name)
         for endpoint in sandbox.endpoints if sandbox else ():
             if endpoint.network.name == network_name and endpoint.address is not None:
                 return str(endpoint.address)
         return None
 
     def published_port(self, container_name: str, container_port: int, proto: str) -> int | None:
-        """The host port behind which a container's port is; of several, the first that `docker inspect` lists."""
+        """The host port behind which a container's port is; of several, the first that `docker inspect` lists. Of one
+        that does not run as for `address_of`."""
+        if container_name not in self._sandboxes and self.before is not None:
+            return self.before.published_port(container_name, container_port, proto)
         for mapping in self.ports.mappings.get(container_name, ()):
             if (mapping.container_port, mapping.protocol) == (container_port, proto):
                 return mapping.host_port
@@ -143,12 +172,15 @@ class Daemon:
         options = self.host.engine
         address, _, _ = options.bip.partition("/")
         subnet = parse_cidr(options.bip) if options.bip else self.ipam.first_available()
-        return spec.Network(name=spec.DEFAULT_NETWORK, subnet=str(subnet), gateway=address, options={
+        network = spec.Network(name=spec.DEFAULT_NETWORK, subnet=str(subnet), gateway=address, options={
             "com.docker.network.bridge.name": "docker0",
+            "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
             "com.docker.network.driver.mtu": str(options.mtu),
             "com.docker.network.bridge.enable_ip_masquerade": str(options.ip_masq).lower(),
             "com.docker.network.bridge.enable_icc": str(options.icc).lower(),
         })
+        # an option that nobody else may set
+        return network.model_copy(update={"options": {**network.options, DEFAULT_BRIDGE: "true"}})
 
     def _in_use(self, network: IPv4Network) -> bool:
         """Does a pool overlap a name server of the host, or a route to a subnet on one of its links?"""
@@ -201,9 +233,14 @@ class Daemon:
             raise PlumbError(f"No such container: {box.mode.removeprefix('container:')}")
         self._sandboxes[box.name] = Sandbox(box.name, other.netns, other.files)
 
-    def _run(self, box: spec.Container) -> None:
-        attachments = box.attachments or (spec.Attachment(network=box.mode),)
-        networks = [self._find(a.network) for a in attachments]
+    def _run(self, box: spec.Container, service: SwarmService | None = None) -> None:
+        if service is None:
+            attachments = box.attachments or (spec.Attachment(network=box.mode),)
+            networks = [self._find(a.network) for a in attachments]
+        else:
+            assert self.node is not None
+            networks = self.node.networks_of(service)
+            attachments = tuple(spec.Attachment(network=n.name) for n in networks)
         on_host = networks[0].driver.shares_host
         if on_host:
             refusals.check_options(box, refusals.ON_HOST)
@@ -216,7 +253,8 @@ class Daemon:
         netns = self.netns if on_host else self.new_netns(box.name)
         # the default network is always joined first (`allocateNetwork`)
         joining = sorted(zip(networks, attachments, strict=True), key=lambda pair: pair[0].name != spec.DEFAULT_NETWORK)
-        endpoints = [self._create_endpoint(box, n, a, first=n is networks[0]) for n, a in joining]
+        endpoints = [self._create_endpoint(box, n, a, first=n is networks[0], named=service is None)
+                     for n, a in joining]
         files = self._resolver_files(box, endpoints, on_host=on_host)
         endpoints += self.node.attach(box.name, endpoints) if self.node else []
         sandbox = Sandbox(box.name, netns, files, endpoints)
@@ -230,6 +268,8 @@ class Daemon:
         sandbox.files.write(netns)
         if self._needs_resolver(endpoints):
             self._resolvers.append(sandbox.start_resolver())
+        if service is not None and self.node is not None:
+            self.node.task_started(sandbox, service)
 
     def _warn(self, box: spec.Container, network: Network) -> None:
         """`verifyPlatformContainerSettings`"""
@@ -239,9 +279,9 @@ class Daemon:
             self.warnings.append(network.driver.ports_discarded)
 
     def _create_endpoint(
-        self, box: spec.Container, network: Network, attachment: spec.Attachment, *, first: bool
+        self, box: spec.Container, network: Network, attachment: spec.Attachment, *, first: bool, named: bool
     ) -> Endpoint:
-        """`CreateEndpoint`: address and MAC address, and the names by which the network's DNS will know it.
+        """`CreateEndpoint`: address and MAC address, and the names by which the network's DNS will know it (`named`).
 
         The container's own MAC address is for the network that it was created on.
         """
@@ -259,8 +299,8 @@ class Daemon:
             raise
         drawn = mac_of(address) if self.profile.mac_from_address else f"mac({box.name}@{network.name})"
         given = attachment.mac_address if self.profile.endpoint_mac_address else ""
-        mac = given or (box.mac_address if first else "") or drawn
-        if not network.predefined:
+        mac = network.driver.mac_address(box.name, network, given or (box.mac_address if first else ""), drawn)
+        if named and not network.predefined:
             for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, box.service, box.hostname))):
                 network.add_name(name, str(address))
         return Endpoint(box.name, network, address, mac, network.driver.gateway(network))

@@ -28,6 +28,8 @@ class Network:
     gateway: IPv4Address | None = None
     way_out: bool = False
     """The engine's own bridge, for containers whose networks lead nowhere else."""
+    only_routes: bool = False
+    """Swarm's `ingress`: nobody has a name there."""
     names: dict[str, list[str]] = field(default_factory=dict)
     """DNS name in lower case -> addresses, in the order in which they were added (libnetwork's svcRecords)."""
 

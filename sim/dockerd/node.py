@@ -4,10 +4,9 @@ node.
 * `docker_gwbridge`: a bridge network of the engine's own, without communication between its members. A container whose
   networks have no gateway gets a further interface there, behind all others; its default route leads out by it.
 * `ingress_sbox`: the node's end of the routing mesh, on the network `ingress` and on docker_gwbridge.
-* `lb(NETWORK)`: on each overlay network of the node, where virtual addresses of services are balanced.
+* `lb(NETWORK)`: on each overlay network of the node, where virtual addresses of services are balanced (`balancer.py`).
 
 Follows moby v20.10: daemon/network.go (`setupIngress`), libnetwork's default_gateway.go, service_linux.go.
-Left out: services, their virtual addresses and ports (IPVS), leaving the swarm.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sim import spec
-from sim.dockerd.endpoint import Endpoint, mac_of
+from sim.dockerd.balancer import Balancer, redirect
+from sim.dockerd.endpoint import Endpoint, by_priority, mac_of
 from sim.dockerd.network import Network
 from sim.dockerd.resolution import Resolution
 from sim.dockerd.sandbox import Sandbox
-from sim.dockerd.swarm import IN_VAIN, INGRESS, Swarm
+from sim.dockerd.swarm import IN_VAIN, INGRESS, Swarm, SwarmService
 from sim.errors import PlumbError
 
 if TYPE_CHECKING:
@@ -35,15 +35,18 @@ class Node:
 
     def __init__(self, daemon: Daemon, swarm: Swarm) -> None:
         self.daemon, self.swarm = daemon, swarm
-        daemon.network_create(spec.Network(name=GWBRIDGE, options={
-            "com.docker.network.bridge.name": GWBRIDGE,
-            "com.docker.network.bridge.enable_icc": "false",
-            "com.docker.network.bridge.enable_ip_masquerade": "true",
-        }))
+        if GWBRIDGE not in daemon.networks:  # it stays when the engine leaves
+            daemon.network_create(spec.Network(name=GWBRIDGE, options={
+                "com.docker.network.bridge.name": GWBRIDGE,
+                "com.docker.network.bridge.enable_icc": "false",
+                "com.docker.network.bridge.enable_ip_masquerade": "true",
+            }))
         daemon.networks[GWBRIDGE].way_out = True
+        self.balancer = Balancer(daemon.netns, daemon.firewall, GWBRIDGE, "ip_vs" not in daemon.lacking)
         ingress = self._here(INGRESS)
-        self._sandbox(INGRESS_SANDBOX, f"{INGRESS_SANDBOX}@{daemon.netns.label}",
-                      [self._endpoint(INGRESS_SANDBOX, ingress), self._way_out(INGRESS_SANDBOX)])
+        sandbox = self._sandbox(INGRESS_SANDBOX, f"{INGRESS_SANDBOX}@{daemon.netns.label}",
+                                [self._endpoint(INGRESS_SANDBOX, ingress), self._way_out(INGRESS_SANDBOX)])
+        self.balancer.sandbox_made(INGRESS, sandbox)
 
     def network(self, name: str) -> Network | None:
         """A network of the swarm, for a container: made on this node when it is the first one there. Raises
@@ -58,6 +61,22 @@ class Node:
             raise PlumbError(f"Could not attach to network {name}: rpc error: code = PermissionDenied desc = network "
                              f"{name} not manually attachable")
         return self._here(name)
+
+    def networks_of(self, service: SwarmService) -> list[Network]:
+        """Those that a task joins: of the routing mesh, if it has ports there, and the service's own, else the default
+        one. A task needs no leave to attach."""
+        wanted = [INGRESS] if service.spec.ingress_ports else []
+        found = [self._here(name) for name in (*wanted, *(a.network for a in service.spec.attachments))]
+        return found or [self.daemon.networks[spec.DEFAULT_NETWORK]]
+
+    def task_started(self, sandbox: Sandbox, service: SwarmService) -> None:
+        """`populateLoadBalancers` for each endpoint, then `EnableService`, which tells the others."""
+        for endpoint in sandbox.endpoints:
+            if endpoint.network.name == INGRESS and endpoint.address is not None:
+                redirect(sandbox.netns, endpoint.address, service.spec.ingress_ports)
+        for endpoint in by_priority(sandbox.endpoints):
+            if endpoint.network.scope == "swarm" and endpoint.address is not None:
+                self.swarm.task_bind(service, endpoint.network.name, endpoint.address)
 
     def attach(self, box: str, endpoints: list[Endpoint]) -> list[Endpoint]:
         """What a container's endpoints bring along: the load balancer of a network that is new here, and the way
@@ -75,15 +94,17 @@ class Node:
         if name not in self.daemon.networks:
             shared = self.swarm.networks[name]
             network = Network(shared.spec, self.daemon.drivers.get(shared.spec.driver), pool=shared.pool,
-                              gateway=shared.gateway, names=shared.names)
+                              gateway=shared.gateway, names=shared.names, only_routes=name == INGRESS)
             network.driver.create_network(network)
             self.daemon.networks[name] = network
+            self.daemon.firewall.network_added()
+            shared.balance(self.balancer.hears(shared))
         return self.daemon.networks[name]
 
     def _balance(self, network: Network) -> None:
         label = f"lb({network.name})@{self.daemon.netns.label}"
-        if network.name in self.swarm.networks and label not in self._sandboxes:
-            self._sandbox("lb", label, [self._endpoint("lb", network)])
+        if network.name in self.swarm.networks and network.name != INGRESS and label not in self._sandboxes:
+            self.balancer.sandbox_made(network.name, self._sandbox("lb", label, [self._endpoint("lb", network)]))
 
     @property
     def _sandboxes(self) -> list[str]:
@@ -98,8 +119,11 @@ class Node:
         """`setupDefaultGW`"""
         return self._endpoint(who, self.daemon.networks[GWBRIDGE])
 
-    def _sandbox(self, who: str, label: str, endpoints: list[Endpoint]) -> None:
+    def _sandbox(self, who: str, label: str, endpoints: list[Endpoint]) -> Sandbox:
         sandbox = Sandbox(who, self.daemon.new_netns(label), NO_FILES, endpoints)
+        # a new namespace has the settings of the machine's first one (net.core.devconf_inherit_init_net)
+        sandbox.netns.sysctls["net.ipv4.ip_forward"] = self.daemon.netns.sysctls["net.ipv4.ip_forward"]
         sandbox.populate()
         sandbox.start_resolver()  # nobody lives there who would ask it: its rules are what there is to see
         self.daemon.sandboxes_of_its_own.append(sandbox)
+        return sandbox

@@ -77,6 +77,17 @@ class PortMapper:
             host_ip = port.host_ip if port.host_ip != ANYWHERE else binding_ip
             self.mappings.setdefault(box.name, []).append(self._map(port, host_ip, bridge, str(address)))
 
+    def unpublish(self, box: str, container_ip: str) -> None:
+        """The container's published ports go: the process that holds each, and the rules."""
+        for mapping in self.mappings.pop(box, ()):
+            here = mapping.protocol, mapping.host_ip, mapping.host_port
+            self.firewall.port_unmapped(mapping)
+            self.proxies[:] = [p for p in self.proxies if (p.protocol, p.host_ip, p.host_port) != here]
+            self.bound[:] = [b for b in self.bound if (b.protocol, b.host_ip, b.host_port) != here]
+            self.listening.remove(here)
+            self.netns.daemon_listeners.remove(here)
+            self.allocator.release(mapping.host_ip, mapping.protocol, mapping.host_port)
+
     def _map(self, port: spec.PublishedPort, host_ip: str, bridge: str, container_ip: str) -> PortMapping:
         """`MapRange`: allocate, hold the port, write the rules; again when a drawn port turns out to be held."""
         refused: PlumbError | None = None

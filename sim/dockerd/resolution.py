@@ -75,13 +75,14 @@ def with_resolver(files: Resolution) -> Resolution:
 def hosts_file(
     box: spec.Container, endpoints: list[Endpoint], host_gateway: IPv4Address | None
 ) -> tuple[HostsLine, ...]:
-    """`buildHostsFile`, and `updateHostsFile` for each endpoint as it joins."""
+    """`buildHostsFile`, and `updateHostsFile` for each endpoint as it joins, but not where a network only routes."""
     lines: list[HostsLine] = [(ip("127.0.0.1"), ("localhost",))]
     lines += [extra_host(text, host_gateway) for text in box.extra_hosts]
     fqdn = box.hostname or f"id({box.name})"
     short, dot, _ = fqdn.partition(".")
     names = (fqdn, short) if dot and box.hostname else (fqdn,)
-    return (*lines, *((int(e.address), names) for e in endpoints if e.address is not None))
+    return (*lines, *((int(e.address), names) for e in endpoints
+                     if e.address is not None and not e.network.only_routes))
 
 
 def extra_host(text: str, host_gateway: IPv4Address | None) -> HostsLine:

@@ -28,13 +28,12 @@ class Sandbox:
     endpoints: list[Endpoint] = field(default_factory=list)
 
     def populate(self) -> None:
-        """Interfaces in order of priority, then the default route (`SetKey`)."""
+        """Interfaces in order of priority, the first that has a gateway with the default route (`SetKey`)."""
+        first = gateway_endpoint(self.endpoints)
         for index, endpoint in enumerate(by_priority(self.endpoints)):
             endpoint.network.driver.join(endpoint, self.netns, f"eth{index}")
-        first = gateway_endpoint(self.endpoints)
-        if first is not None:
-            device = f"eth{by_priority(self.endpoints).index(first)}"
-            self.netns.add_route("default", dev=device, via=str(first.gateway))
+            if endpoint is first:
+                self.netns.add_route("default", dev=f"eth{index}", via=str(first.gateway))
 
     def start_resolver(self) -> ResolverProcess:
         """The embedded DNS: its rules, which turn port 53 into the drawn ports, and the process (`setupIPTable`)."""

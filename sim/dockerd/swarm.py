@@ -5,8 +5,13 @@ and each endpoint an address, one after the other. The engines tell each other o
 networkdb, by gossip): names for the DNS, MAC address and tunnel endpoint for the overlay driver. Here all that is
 known at once; a real swarm needs a moment, and the live side waits for it.
 
-Follows moby v20.10: daemon/cluster, libnetwork's agent.go, and swarmkit's manager/allocator/cnmallocator.
-Left out: managers beside the first, leaving, the control plane's own traffic, encryption.
+A service gets a virtual address on each of its networks, and on `ingress` when it publishes ports there; each of its
+tasks gets an address on all of these, and the engines hear of each task with all that they need to balance it
+(`Binding`). Names are the service's and its aliases (the virtual address; with dnsrr all tasks'), and `tasks.NAME`.
+
+Follows moby v20.10: daemon/cluster, libnetwork's agent.go and service_common.go, and swarmkit's
+manager/allocator/cnmallocator.
+Left out: managers beside the first, the control plane's own traffic.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ FIRST_VNI = 4096
 POOLS = (("10.0.0.0/16", 24),)
 """The first 256 of swarm's default address pool, 10.0.0.0/8 in subnets of /24."""
 INGRESS = "ingress"
+DRAWN_PORTS = range(30000, 32768)
+"""dynamicPortStart to dynamicPortEnd: published ports that nobody chose."""
 IN_VAIN = ("attaching to network failed, make sure your network options are correct and check manager logs: context "
            "deadline exceeded")
 """What an engine says when the manager gives no address in time."""
@@ -47,9 +54,34 @@ class Peer:
     tunnel: int
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A task of a service on one network, as its engine tells the others. `vip` None: dnsrr. `ports`: those of the
+    routing mesh, on the ingress network only."""
+
+    service: str
+    address: IPv4Address
+    vip: IPv4Address | None
+    ports: tuple[spec.ServicePort, ...] = ()
+
+
+@dataclass(slots=True)
+class SwarmService:
+    """A service as the manager keeps it. `spec` has its published ports drawn; `vips`: network -> virtual address."""
+
+    spec: spec.Service
+    vips: dict[str, IPv4Address] = field(default_factory=dict)
+
+    def names(self, network: str) -> list[str]:
+        """What the DNS of a network calls it."""
+        aliases = next((a.aliases for a in self.spec.attachments if a.network == network), ())
+        return list(dict.fromkeys([self.spec.name, *aliases]))
+
+
 @dataclass(slots=True)
 class SwarmNetwork:
-    """A network of the whole swarm. `names` is every engine's DNS; `listeners` hear of each new peer."""
+    """A network of the whole swarm. `names` is every engine's DNS; `listeners` hear of each new peer, `balancers` of
+    each task of a service."""
 
     spec: spec.Network
     vni: int
@@ -58,6 +90,26 @@ class SwarmNetwork:
     names: dict[str, list[str]] = field(default_factory=dict)
     peers: list[Peer] = field(default_factory=list)
     listeners: list[Callable[[Peer], None]] = field(default_factory=list)
+    bindings: list[Binding] = field(default_factory=list)
+    balancers: list[Callable[[Binding], None]] = field(default_factory=list)
+
+    def bind(self, binding: Binding) -> None:
+        """`addServiceInfoToCluster`"""
+        self.bindings.append(binding)
+        for hear in self.balancers:
+            hear(binding)
+
+    def balance(self, hear: Callable[[Binding], None]) -> None:
+        """As `listen`, for tasks of services."""
+        for binding in self.bindings:
+            hear(binding)
+        self.balancers.append(hear)
+
+    def add_name(self, name: str, address: IPv4Address) -> None:
+        """`addSvcRecords`; on ingress, which only routes, nobody has a name."""
+        known = self.names.setdefault(name.lower(), [])
+        if self.spec.name != INGRESS and str(address) not in known:
+            known.append(str(address))
 
     def tell(self, peer: Peer) -> None:
         self.peers.append(peer)
@@ -77,6 +129,7 @@ class Swarm:
     def __init__(self) -> None:
         self.ipam = Ipam(POOLS, lambda _: False)
         self.networks: dict[str, SwarmNetwork] = {}
+        self.services: dict[str, SwarmService] = {}
         self.pending: set[str] = set()
         """Networks that the manager took and finds no addresses for."""
         self.network_create(spec.Network.model_construct(name=INGRESS, driver="overlay"))
@@ -99,3 +152,31 @@ class Swarm:
             self.pending.add(network.name)
             return
         self.networks[network.name] = SwarmNetwork(network, FIRST_VNI + len(self.networks), pool, gateway)
+
+    def service_create(self, service: spec.Service) -> SwarmService:
+        """`docker service create` on the manager: published ports, then virtual addresses, ingress first
+        (`allocateService`). Raises PlumbError."""
+        ports = tuple(port.model_copy(update={"published": self._port(port)}) for port in service.ports)
+        made = self.services[service.name] = SwarmService(service.model_copy(update={"ports": ports}))
+        if service.endpoint_mode == "vip":
+            wanted = [INGRESS] if service.ingress_ports else []
+            for name in dict.fromkeys([*wanted, *(a.network for a in service.attachments)]):
+                if name in self.pending or name not in self.networks:
+                    raise PlumbError(f"network {name} not found")
+                made.vips[name] = self.networks[name].pool.request()
+        return made
+
+    def _port(self, port: spec.ServicePort) -> int:
+        """swarmkit's portAllocator: what is asked for, else the next one above those that were drawn."""
+        if port.published or port.mode != "ingress":
+            return port.published
+        taken = {(p.published, p.protocol) for s in self.services.values() for p in s.spec.ingress_ports}
+        return next(n for n in DRAWN_PORTS if (n, port.protocol) not in taken)
+
+    def task_bind(self, service: SwarmService, network: str, address: IPv4Address) -> None:
+        """A task of the service is up with this address on a network (`addServiceBinding`)."""
+        shared, vip = self.networks[network], service.vips.get(network)
+        for name in service.names(network):
+            shared.add_name(f"tasks.{name}", address)
+            shared.add_name(name, address if vip is None else vip)
+        shared.bind(Binding(service.spec.name, address, vip, service.spec.ingress_ports if network == INGRESS else ()))

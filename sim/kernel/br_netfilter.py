@@ -1,6 +1,7 @@
 """br_netfilter: IPv4 frames that cross a bridge pass iptables as if they were routed (net/bridge/br_netfilter_hooks.c).
 
 Docker's own rules rely on it: `icc=false` and the isolation of containers on one bridge are rules of the FORWARD chain.
+Tagged frames pass without (`net.bridge.bridge-nf-filter-vlan-tagged` is 0).
 A frame that goes up to the host after PRE_ROUTING ran here does not run it again (`ip_sabotage_in`).
 """
 
@@ -35,6 +36,8 @@ class NfBridge:
 
 def applies(bridge: Bridge, packet: Packet) -> bool:
     assert packet.eth is not None
+    if packet.vlan is not None:
+        return False
     return packet.eth.ethertype == EtherType.IPV4 and bridge.netns.sysctls.get(SYSCTL, "0") == "1"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sim.kernel import br_netfilter
-from sim.kernel.device import NetDevice
+from sim.kernel.device import NetDevice, forwardable, too_long
 from sim.kernel.effects import Effects
 from sim.kernel.fdb import Fdb
 from sim.kernel.fragment import fragments
@@ -32,6 +32,16 @@ class Bridge(NetDevice):
         self.fdb = Fdb()
         self.promiscuous = False
 
+    @property
+    def carrier(self) -> bool:
+        """One of the ports has it (`br_port_state_selection`): a bridge without containers has none."""
+        return any(port.up and port.carrier for port in self.ports)
+
+    def gone(self) -> None:
+        super().gone()
+        for port in self.ports:
+            port.master = None
+
     def transmit(self, packet: Packet, now: float) -> Effects:
         """The host sends through its bridge (`br_dev_xmit`): no iptables here, IP's own hooks have run."""
         assert packet.eth is not None
@@ -39,7 +49,7 @@ class Bridge(NetDevice):
         port = None if packet.eth.dst == BROADCAST else self.fdb.lookup(packet.eth.dst, now)
         if port is not None:
             yield self.step(Kind.BRIDGE, packet, f"{packet.eth.dst} is at {port.name}")
-            yield from port.xmit(packet, now)
+            yield from self._push(packet, port, now)
         else:
             yield from self._flood(packet, None, now, via_netfilter=False)
 
@@ -102,7 +112,14 @@ class Bridge(NetDevice):
             # what br_netfilter put together leaves in parts again (br_nf_dev_queue_xmit)
             largest = packet.nf_bridge.largest if packet.nf_bridge else 0
             for piece in fragments(packet, largest) if largest else [packet]:
-                yield from out.xmit(piece, now)
+                yield from self._push(piece, out, now)
+
+    def _push(self, packet: Packet, out: NetDevice, now: float) -> Effects:
+        """`br_dev_queue_push_xmit`: a bridge neither cuts what is too long for a port nor says so to anybody."""
+        if forwardable(packet, out):
+            yield from out.xmit(packet, now)
+        else:
+            yield self.drop(DropReason.OVERSIZE, packet, too_long(packet, out))
 
     def _flood(self, packet: Packet, port: NetDevice | None, now: float, *, via_netfilter: bool) -> Effects:
         """To every port but the one it came from (`br_flood`)."""
@@ -113,4 +130,4 @@ class Bridge(NetDevice):
             if via_netfilter and port is not None:
                 yield from self._forward(copy, port, out, now)
             else:
-                yield from out.xmit(copy, now)
+                yield from self._push(copy, out, now)

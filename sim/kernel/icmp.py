@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from sim.kernel.fragment import cut
 from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Unreach
 from sim.trace import Outcome
 
@@ -22,6 +23,7 @@ ERRNO: dict[int, tuple[Outcome, bool]] = {
     Unreach.HOST: (Outcome.HOST_UNREACHABLE, False),
     Unreach.PROTOCOL: (Outcome.REFUSED, True),
     Unreach.PORT: (Outcome.REFUSED, True),
+    Unreach.FRAG_NEEDED: (Outcome.TOO_LARGE, True),
     Unreach.NET_PROHIBITED: (Outcome.PROHIBITED, True),
     Unreach.HOST_PROHIBITED: (Outcome.PROHIBITED, True),
     Unreach.ADMIN_PROHIBITED: (Outcome.PROHIBITED, True),
@@ -29,6 +31,8 @@ ERRNO: dict[int, tuple[Outcome, bool]] = {
 """Code of destination-unreachable to (what a reader of the error queue learns, whether the error is fatal without
 IP_RECVERR): `icmp_err_convert` in net/ipv4/icmp.c."""
 
+QUOTE = 576 - 20 - 8
+"""Bytes of a datagram that an error quotes at most: then it has 576 itself, which every path takes (`icmp_send`)."""
 CONTROL_TOS = 0xC0
 """IPTOS_PREC_INTERNETCONTROL: the precedence of every ICMP error."""
 
@@ -42,6 +46,9 @@ def error_about(packet: Packet, kind: int, code: int, *, mtu: int = 0) -> Packet
         return None
     quoted = packet.snapshot()
     quoted.eth = None
+    if quoted.size() > QUOTE:
+        cut(quoted, QUOTE)
+        quoted.csum = "valid"  # nobody can tell from a part
     return Packet(
         ip=IPv4(0, header.src, Proto.ICMP, 64, tos=header.tos & 0x1E | CONTROL_TOS),
         l4=Icmp(kind, code, mtu=mtu), inner=quoted,

@@ -15,7 +15,7 @@ from sim.kernel.connection import attach
 from sim.kernel.device import NetDevice
 from sim.kernel.effects import Effect, Effects
 from sim.kernel.fragment import Reassembly, fragments, is_fragment
-from sim.kernel.netfilter import Hook
+from sim.kernel.netfilter import Hook, Ruling
 from sim.kernel.routing import RouteEntry
 from sim.packet import BROADCAST, Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Unreach, dotted
 from sim.trace import DropReason, Kind, Outcome, Step
@@ -49,19 +49,30 @@ class IpStack:
             yield device.drop(DropReason.NOT_FOR_US, packet)
             return
         already = packet.nf_bridge is not None and packet.nf_bridge.prerouted
-        packet.nf_bridge = None
+        packet.nf_bridge, packet.largest = None, 0
         if is_fragment(packet) and (self.netns.netfilter.tracks or self.netns.is_local(header.dst)):
             whole = yield from self.defragment(packet)
             if whole is None:
                 return
             packet = whole
+            packet.largest = self.reassembly.largest
             header = packet.ip
             assert header is not None
         if not already:
             ruling = yield from self.netns.netfilter.hook(Hook.PREROUTING, packet, indev=device.name, now=now)
             if not ruling.accepted:
-                yield from self.reject(ruling.reject, packet, device, now)
+                yield from self.refused(ruling, packet, device, now)
                 return
+        behind = device.ipvlans.behind(packet) if device.ipvlans else None
+        if behind is not None:  # the routing decision is the ipvlan device's, the hook is still here
+            yield self.step(Kind.ROUTE, packet, f"{dotted(header.dst)} is {behind.netns.label}'s")
+            ruling = yield from self.netns.netfilter.hook(Hook.INPUT, packet, indev=device.name, now=now)
+            if not ruling.accepted:
+                yield from self.refused(ruling, packet, device, now)
+                return
+            packet.ct = None
+            yield from behind.netns.sockets.deliver(packet, now)
+            return
         if self._martian(header, device):
             yield self.step(Kind.DROP, packet, f"{dotted(header.src)} > {dotted(header.dst)} on {device.name}",
                             DropReason.MARTIAN)
@@ -70,11 +81,26 @@ class IpStack:
             yield self.step(Kind.ROUTE, packet, f"{dotted(header.dst)} is local")
             ruling = yield from self.netns.netfilter.hook(Hook.INPUT, packet, indev=device.name, now=now)
             if not ruling.accepted:
-                yield from self.reject(ruling.reject, packet, device, now)
+                yield from self.refused(ruling, packet, device, now)
+                return
+            if packet.esp is not None:
+                yield from self._decrypted(packet, device, now)
                 return
             yield from self.netns.sockets.deliver(packet, now)
         else:
             yield from self._forward(packet, device, now)
+
+    def _decrypted(self, packet: Packet, device: NetDevice, now: float) -> Effects:
+        """What IPsec takes out of a packet passes the hooks once more, already routed (`xfrm4_transport_finish`)."""
+        plain = yield from self.netns.xfrm.input(packet)
+        if plain is None:
+            return
+        for hook in (Hook.PREROUTING, Hook.INPUT):
+            ruling = yield from self.netns.netfilter.hook(hook, plain, indev=device.name, now=now)
+            if not ruling.accepted:
+                yield from self.refused(ruling, plain, device, now)
+                return
+        yield from self.netns.sockets.deliver(plain, now)
 
     def defragment(self, packet: Packet) -> Generator[Step | Effect, None, Packet | None]:
         """`ip_defrag`: the whole datagram, or None while parts are missing."""
@@ -121,43 +147,62 @@ class IpStack:
         ruling = yield from self.netns.netfilter.hook(
             Hook.FORWARD, packet, indev=device.name, outdev=out.name, now=now)
         if not ruling.accepted:
-            yield from self.reject(ruling.reject, packet, device, now)
+            yield from self.refused(ruling, packet, device, now)
             return
         yield from self._finish(packet, route, now)
 
     # output
 
-    def output(self, packet: Packet, now: float) -> Generator[Step | Effect, None, Outcome | None]:
-        """Send a packet that starts here (`ip_local_out`); routing picks `ip.src` when it is 0.
+    def output(
+        self, packet: Packet, now: float, *, oif: str = ""
+    ) -> Generator[Step | Effect, None, Outcome | None]:
+        """Send a packet that starts here (`ip_local_out`); routing picks `ip.src` when it is 0. `oif`: it may leave by
+        this device only.
 
         Returns what the sender's system call would say: None, or why the packet never left.
         """
         header = packet.ip
         assert header is not None
-        route = self.route(header.dst)
+        route = self.route(header.dst, oif)
         if route is None:
             yield self.step(Kind.DROP, packet, f"no route to {dotted(header.dst)}", DropReason.NO_ROUTE)
             return Outcome.NET_UNREACHABLE
         if not header.src:
             header.src = route.src or self.netns.source_for(route.via or header.dst, route.dev)
         yield self.step(Kind.ROUTE, packet, str(route))
+        return (yield from self.local_out(packet, route, now, oif=oif))
+
+    def local_out(
+        self, packet: Packet, route: RouteEntry, now: float, *, oif: str = ""
+    ) -> Generator[Step | Effect, None, Outcome | None]:
+        """OUTPUT and what comes after it, for a packet that has its route (NF_INET_LOCAL_OUT, then `dst_output`)."""
+        header = packet.ip
+        assert header is not None
         before = header.dst, packet.mark
         ruling = yield from self.netns.netfilter.hook(Hook.OUTPUT, packet, outdev=route.dev, now=now)
         if not ruling.accepted:
-            yield from self.reject(ruling.reject, packet, None, now)
-            return Outcome.PROHIBITED
+            yield from self.refused(ruling, packet, None, now)
+            return None if ruling.taken else Outcome.PROHIBITED
         if (header.dst, packet.mark) != before:  # ip_route_me_harder
-            rerouted = self.route(header.dst)
+            rerouted = self.route(header.dst, oif)
             if rerouted is None:
                 yield self.step(Kind.DROP, packet, f"no route to {dotted(header.dst)} after DNAT", DropReason.NO_ROUTE)
                 return Outcome.NET_UNREACHABLE
             route = rerouted
             yield self.step(Kind.ROUTE, packet, f"again, after OUTPUT: {route}")
-        yield from self._finish(packet, route, now)
+        leaving = yield from self.netns.xfrm.output(packet, route.dev, now)
+        if leaving is not None:
+            yield from self._finish(leaving, route, now)
         return None
 
-    def route(self, dst: int) -> RouteEntry | None:
-        """The route of a packet that starts here: own addresses go by lo, then the main table."""
+    def route(self, dst: int, oif: str = "") -> RouteEntry | None:
+        """The route of a packet that starts here: own addresses go by lo, then the main table. With `oif` only the
+        addresses and routes of that device count, and what has none is taken to be on its link
+        (`ip_route_output_key_hash_rcu`)."""
+        if oif:
+            if any(address == dst for address, _ in self.netns.device(oif).addresses):
+                return RouteEntry(dst, 0xFFFFFFFF, "lo", src=dst)
+            return self.netns.routes.lookup(dst, oif) or RouteEntry(dst, 0xFFFFFFFF, oif)
         if self.netns.is_local(dst):
             # `ip route show table local`: an own address prefers itself, all of 127/8 prefers 127.0.0.1
             return RouteEntry(dst, 0xFFFFFFFF, "lo", src=LOCALHOST if dst >> 24 == 127 else dst)
@@ -170,9 +215,11 @@ class IpStack:
         ruling = yield from self.netns.netfilter.hook(Hook.POSTROUTING, packet, outdev=route.dev, now=now)
         if not ruling.accepted:
             return
-        pieces = fragments(packet, device.mtu)
+        # what came in parts leaves in parts that are no larger (frag_max_size)
+        mtu = min(device.mtu, packet.largest or device.mtu)
+        pieces = fragments(packet, mtu)
         if len(pieces) > 1:
-            yield self.step(Kind.FRAGMENT, packet, f"{packet.size()} bytes cut for {device.name}, MTU {device.mtu}",
+            yield self.step(Kind.FRAGMENT, packet, f"{packet.size()} bytes cut for {device.name}, MTU {mtu}",
                             count=len(pieces))
         for piece in pieces:
             yield from self._transmit(piece, route, device, now)
@@ -181,7 +228,7 @@ class IpStack:
         """The link-layer header, and out (`ip_finish_output2`)."""
         header = packet.ip
         assert header is not None
-        if device.name == "lo":
+        if device.name == "lo" or not device.arp:  # arp_constructor: the device's own address
             packet.eth = Ethernet(device.mac, device.mac)
             yield from device.xmit(packet, now)
             return
@@ -213,6 +260,13 @@ class IpStack:
     def unreachable_neighbour(self, packet: Packet, now: float) -> Effects:
         """The next hop did not answer ARP (`ipv4_link_failure`)."""
         yield from self.error(packet, IcmpType.DEST_UNREACH, Unreach.HOST, now)
+
+    def refused(self, ruling: Ruling, packet: Packet, device: NetDevice | None, now: float) -> Effects:
+        """What follows when a hook did not let a packet on: who took it goes on with it, a REJECT rule is obeyed."""
+        if ruling.taken is not None:
+            yield from ruling.taken(now)
+        else:
+            yield from self.reject(ruling.reject, packet, device, now)
 
     def reject(self, how: str, packet: Packet, device: NetDevice | None, now: float) -> Effects:
         """What a REJECT rule asked for: an ICMP error by name, or a TCP reset; nothing for a plain drop."""

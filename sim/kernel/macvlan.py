@@ -52,6 +52,18 @@ class Macvlan(NetDevice):
         assert self.parent.macvlans is not None
         return [device for device in self.parent.macvlans.devices if device is not self]
 
+    @property
+    def carrier(self) -> bool:
+        """The parent's (`netif_stacked_transfer_operstate`): without it not even siblings hear each other."""
+        return self.parent.up and self.parent.carrier
+
+    def gone(self) -> None:
+        super().gone()
+        assert self.parent.macvlans is not None
+        self.parent.macvlans.devices.remove(self)
+        if not self.parent.macvlans.devices:
+            self.parent.macvlans = None
+
     def transmit(self, packet: Packet, now: float) -> Effects:
         """`macvlan_queue_xmit`"""
         assert packet.eth is not None
@@ -81,8 +93,7 @@ class Macvlan(NetDevice):
             yield self.drop(DropReason.LINK_DOWN, packet, f"{self.name} is down")
             return
         packet.pkt_type = "host"
-        yield self.step(Kind.SEEN, packet, way="in")
-        yield from self.deliver(packet, now)
+        yield from self.hand_up(packet, now)
 
 
 class MacvlanPort:
@@ -134,16 +145,16 @@ class MacvlanPort:
 def scrub(packet: Packet) -> None:
     """What a frame leaves behind when it is forwarded to a device of another namespace (`skb_scrub_packet`)."""
     packet.ct = packet.nf_bridge = None
-    packet.mark = 0
+    packet.mark, packet.ipvs = 0, False
 
 
 def add_macvlan(parent: NetDevice, netns: Netns, name: str, mac: str, mode: Mode) -> Macvlan:
     """`ip link add NAME link PARENT type macvlan mode MODE`, moved to `netns`, with its address, up.
 
     In mode passthru parent and device have one address between them, and the parent takes the new one.
-    PlumbError in the kernel's words: on a bridge's port, and beside a passthru device.
+    PlumbError in the kernel's words: on a bridge's port or an ipvlan's parent, and beside a passthru device.
     """
-    if parent.master is not None:
+    if parent.master is not None or parent.ipvlans is not None:
         raise PlumbError("device or resource busy", where=f"{parent.netns.label}:{parent.name}")
     port = parent.macvlans or MacvlanPort(parent)
     if port.passthru or (mode is Mode.PASSTHRU and port.devices):

@@ -49,6 +49,10 @@ class NeighbourTable:
         """`ip neigh flush all`; permanent entries stay."""
         self.entries = {key: n for key, n in self.entries.items() if n.permanent}
 
+    def forget(self, device: str) -> None:
+        """`ip neigh flush dev DEVICE nud all`: permanent ones as well."""
+        self.entries = {key: entry for key, entry in self.entries.items() if key[0] != device}
+
     def add(self, device: str, address: int, mac: str) -> None:
         """`ip neigh add … nud permanent`."""
         self.entries[device, address] = Neighbour(mac, permanent=True)
@@ -110,6 +114,9 @@ class NeighbourTable:
         """An ARP message came in (`arp_process`)."""
         arp = packet.arp
         assert arp is not None
+        if not device.arp:
+            yield device.drop(DropReason.NOT_FOR_US, packet, f"{device.name} takes no ARP (NOARP)")
+            return
         if packet.pkt_type == "otherhost":
             yield device.drop(DropReason.NOT_FOR_US, packet)
             return

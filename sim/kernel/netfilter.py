@@ -11,13 +11,13 @@ Left out: the queue to user space, flowtables, and re-injection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from random import Random
 from typing import Any
 
 from sim.kernel.connection import REPLY, CtInfo, Tracked
 from sim.kernel.conntrack import Conntrack
-from sim.kernel.hooks import ACCEPTED, DROPPED, REGISTERED, Hook, HookState, Ruling, Test, Verdict
+from sim.kernel.hooks import ACCEPTED, DROPPED, REGISTERED, Handler, Hook, HookState, Ruling, Test, Verdict
 from sim.kernel.matches import View
 from sim.kernel.nat import MANIP_AT, Nat, initialized, is_error
 from sim.kernel.rules import Rule
@@ -53,13 +53,29 @@ class Netfilter:
         self.conntrack = Conntrack()
         self.nat = Nat(self.conntrack, random or Random(label))
         self._view = View(is_local, is_broadcast, address_of)
+        self._handlers: dict[str, Handler] = {}
         self._plan: dict[Hook, tuple[str, ...]] = dict.fromkeys(Hook, ())
 
     def iptables(self, command: str) -> None:
         """Run `iptables COMMAND`; PlumbError in the tool's words."""
         self.ruleset.execute(command)
+        self._arrange()
+
+    def register(self, handlers: Mapping[str, Handler]) -> None:
+        """Another part of the kernel hooks in (`nf_register_net_hooks`): names of `REGISTERED` -> functions."""
+        self._handlers.update(handlers)
+        self._arrange()
+
+    def unregister(self, names: Iterable[str]) -> None:
+        """`nf_unregister_net_hooks`"""
+        for name in names:
+            del self._handlers[name]
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Which of those that may stand at each hook do stand there."""
         tables = self.ruleset.tables
-        active = set(tables)
+        active = {*tables, *self._handlers}
         if any(rule.needs_conntrack for t in tables.values() for c in t.chains.values() for rule in c.rules):
             active |= {"conntrack", "confirm"}
         self._plan = {hook: tuple(who for _, who in REGISTERED[hook] if who in active) for hook in Hook}
@@ -90,8 +106,8 @@ class Netfilter:
     ) -> Generator[Step, None, Ruling]:
         """Pass one IPv4 packet through a hook. Yields what happened; may rewrite the packet; sets `packet.ct`.
 
-        Returns a Ruling: test `.accepted`; when `.reject` is not empty the caller sends what it names. An answer made
-        for a rejected packet belongs to its connection: call `conntrack.attach(answer, packet)` before it goes out.
+        Returns a Ruling: test `.accepted`; what follows where it is not is `IpStack.refused`. An answer made for a
+        rejected packet belongs to its connection: call `conntrack.attach(answer, packet)` before it goes out.
         """
         plan = self._plan[hook]
         if not plan or packet.ip is None:
@@ -105,6 +121,8 @@ class Netfilter:
                 ruling = yield from self._confirm(packet, state)
             elif who == "nat":
                 ruling = yield from self._nat(packet, state)
+            elif who in self._handlers:
+                ruling = yield from self._handlers[who](packet, state)
             else:
                 ruling = yield from self._filter(self.ruleset.tables[who], packet, state)
             if not ruling.accepted:

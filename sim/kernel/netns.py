@@ -9,13 +9,16 @@ from __future__ import annotations
 from sim.errors import PlumbError
 from sim.kernel.bridge import Bridge
 from sim.kernel.device import NetDevice
+from sim.kernel.draws import Draws
 from sim.kernel.ip import IpStack
+from sim.kernel.ipvs import Ipvs
 from sim.kernel.loopback import Loopback
 from sim.kernel.neighbor import NeighbourTable
 from sim.kernel.netfilter import Netfilter
 from sim.kernel.routing import RouteEntry, RoutingTable
 from sim.kernel.socket import SocketTable
-from sim.packet import cidr, dotted, ip, mask_of
+from sim.kernel.xfrm import Xfrm
+from sim.packet import Packet, cidr, dotted, ip, mask_of
 from sim.plumbing import Interface, Namespace, Route
 
 DEFAULT_SYSCTLS = {
@@ -37,8 +40,11 @@ class Netns:
         self.neighbours = NeighbourTable(self)
         self.ip = IpStack(self)
         self.sockets = SocketTable(self)
+        self.xfrm = Xfrm(self)
         self.netfilter = Netfilter(
             label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)
+        self.ipvs = Ipvs(self)
+        self.draws = Draws()
         self.nameservers: list[str] = []
         self.search: list[str] = []
         self.resolv_options: list[str] = []
@@ -89,12 +95,30 @@ class Netns:
         """`ip route add DST [via VIA] dev DEV`. DST is "default" or a CIDR."""
         network, mask = (0, 0) if dst == "default" else cidr(dst)
         self.device(dev)
+        if any((r.network, r.mask, r.metric) == (network & mask, mask, 0) for r in self.routes.entries):
+            raise PlumbError("RTNETLINK answers: File exists", where=f"{self.label}: route {dst}")
         self.routes.add(RouteEntry(network & mask, mask, dev, ip(via) if via else 0, ip(src) if src else 0))
 
     def link_set(self, device_name: str, *, up: bool | None = None) -> None:
         """`ip link set DEVICE up|down`."""
         if up is not None:
             self.device(device_name).up = up
+
+    def link_del(self, device_name: str) -> None:
+        """`ip link del DEVICE`: its addresses, routes and neighbours go as well, and a veth's other end."""
+        device = self.device(device_name)
+        del self.devices[device_name]
+        self.routes.entries = [route for route in self.routes.entries if route.dev != device_name]
+        self.neighbours.forget(device_name)
+        self._local = {address for each in self.devices.values() for address, _ in each.addresses}
+        device.gone()
+
+    def forget_settings(self) -> None:
+        """No rules, no IPsec, and sysctls as a fresh namespace has them."""
+        self.sysctls = dict(DEFAULT_SYSCTLS)
+        self.xfrm = Xfrm(self)
+        self.netfilter = Netfilter(
+            self.label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)
 
     def iptables(self, command: str) -> None:
         """`iptables COMMAND`; PlumbError in the tool's words."""
@@ -121,21 +145,31 @@ class Netns:
         return device.addresses[0][0] if device and device.addresses else None
 
     def source_for(self, target: int, device_name: str) -> int:
-        """The source address that the kernel prefers towards `target` out of a device (`inet_select_addr`); or 0."""
+        """The source address that the kernel prefers towards `target` out of a device (`inet_select_addr`); or 0.
+        For a device without addresses it is the first of any other that is not only this host's."""
         device = self.devices.get(device_name)
         if device is None:
             return 0
         for address, plen in device.addresses:
             if (address ^ target) & mask_of(plen) == 0:
                 return address
-        return device.addresses[0][0] if device.addresses else 0
+        elsewhere = [a for d in self.devices.values() for a, _ in d.addresses if a >> 24 != 127]
+        return next((a for a, _ in device.addresses), elsewhere[0] if elsewhere else 0)
+
+    def holds(self, packet: Packet) -> bool:
+        """Does a packet of a socket here still wait for a neighbour: here, or where another namespace routes it?"""
+        routers = [device.router for device in self.devices.values() if device.router is not None]
+        return any(netns.neighbours.holds(packet) for netns in (self, *routers))
 
     def flush(self) -> None:
-        """Cold caches: neighbours, dynamic FDB entries, conntrack, and every socket that is not listening."""
+        """Cold caches: neighbours, dynamic FDB entries, conntrack, IPVS's connections, and every socket that is not
+        listening."""
         self.neighbours.flush()
         self.netfilter.flush_conntrack()
+        self.ipvs.flush()
         self.sockets.flush()
         self.ip.reassembly.flush()
+        self.xfrm.flush()
         for device in self.devices.values():
             if isinstance(device, Bridge):
                 device.fdb.flush()
@@ -153,7 +187,8 @@ class Netns:
         ]
         return Namespace(self.label, interfaces, routes, self.netfilter.save(), sorted(self.daemon_listeners),
                          list(self.nameservers), self.neighbours.permanent(),
-                         [line for d in self.devices.values() for line in d.remote_lines()])
+                         [line for d in self.devices.values() for line in d.remote_lines()],
+                         balanced=self.ipvs.lines(), policies=self.xfrm.lines())
 
 
 def cidr_text(address: int, prefix_length: int) -> str:

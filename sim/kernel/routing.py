@@ -46,9 +46,9 @@ class RoutingTable:
         at = next((i for i, e in enumerate(self.entries) if (-e.prefix_length, e.metric) > key), len(self.entries))
         self.entries.insert(at, entry)
 
-    def lookup(self, address: int) -> RouteEntry | None:
-        """The route to `address`, or None: network unreachable."""
+    def lookup(self, address: int, oif: str = "") -> RouteEntry | None:
+        """The route to `address`, or None: network unreachable. `oif`: only routes out of that device count."""
         for entry in self.entries:
-            if address & entry.mask == entry.network:
+            if address & entry.mask == entry.network and oif in ("", entry.dev):
                 return entry
         return None

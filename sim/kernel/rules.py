@@ -24,21 +24,24 @@ from sim.kernel.arguments import (
 from sim.kernel.hooks import HookState, Test
 from sim.kernel.matches import AddrtypeMatch, CommentMatch, MarkMatch, Match, PhysdevMatch, View
 from sim.kernel.matches_ct import ConntrackMatch, StateMatch
+from sim.kernel.matches_ipvs import IpvsMatch
 from sim.kernel.matches_l4 import IcmpMatch, MultiportMatch, TcpMatch, UdpMatch
+from sim.kernel.matches_u32 import U32Match
+from sim.kernel.matches_xfrm import PolicyMatch
 from sim.kernel.targets import VERDICTS, Ct, Jump, Log, Mark, Notrack, Reject, Standard, Target
 from sim.kernel.targets_nat import Dnat, Masquerade, Redirect, Snat
 from sim.packet import Packet
 
 MATCHES: dict[str, type[Match]] = {match.name: match for match in (
     TcpMatch, UdpMatch, IcmpMatch, MultiportMatch, ConntrackMatch, StateMatch, AddrtypeMatch, MarkMatch, PhysdevMatch,
-    CommentMatch)}
+    CommentMatch, IpvsMatch, PolicyMatch, U32Match)}
 TARGETS: dict[str, type[Target]] = {
     target.name: target for target in (Reject, Log, Mark, Notrack, Ct, Dnat, Snat, Masquerade, Redirect)}
 PROTOCOL_MATCH = {1: "icmp", 6: "tcp", 17: "udp"}
 UNMODELLED = frozenset({
     "bpf", "cgroup", "connlimit", "connmark", "devgroup", "dscp", "ecn", "esp", "hashlimit", "helper",
-    "iprange", "ipvs", "length", "limit", "mac", "nfacct", "osf", "owner", "pkttype", "policy", "quota",
-    "recent", "rpfilter", "sctp", "set", "socket", "statistic", "string", "tcpmss", "time", "tos", "ttl", "u32",
+    "iprange", "length", "limit", "mac", "nfacct", "osf", "owner", "pkttype", "quota",
+    "recent", "rpfilter", "sctp", "set", "socket", "statistic", "string", "tcpmss", "time", "tos", "ttl",
     "TRACE", "TPROXY", "SET", "CONNMARK", "NFLOG", "NFQUEUE", "QUEUE", "CHECKSUM", "CLASSIFY", "DSCP", "TCPMSS",
     "TEE", "TTL", "NETMAP", "AUDIT", "SYNPROXY", "RATEEST", "HMARK", "CONNSECMARK", "SECMARK",
 })

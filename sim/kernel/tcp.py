@@ -27,6 +27,9 @@ MIN_RTO = 0.2
 """TCP_RTO_MIN, seconds."""
 DELAYED_ACK = 0.04
 """TCP_DELACK_MIN, seconds."""
+SYN_OPTIONS, OPTIONS = 20, 12
+"""Bytes: MSS, SACK permitted, time stamp and window scale in a SYN, the time stamp in all that follows (tcp_output.c);
+a reset for nobody's segment has none."""
 RETRIES = 6
 """`net.ipv4.tcp_syn_retries`; the model gives up on data after as many."""
 
@@ -62,6 +65,7 @@ class Segment:
     flags: TcpFlag
     payload: bytes
     tries: int = 0
+    sent: float = 0.0
     packet: Packet | None = None
     """As it was last sent."""
 
@@ -81,6 +85,8 @@ class TcpSocket(Socket):
         self.snd_nxt = self.rcv_nxt = self.acked = 0
         self.unacked: deque[Segment] = deque()
         self.eof = False
+        self.rtt = 0.0
+        """Of the handshake, in seconds; 0 until it is known."""
         self.quickack = True
         """Acknowledge data at once. False: the acknowledgement rides on the own next data (pingpong mode)."""
         self.listener: TcpSocket | None = None
@@ -130,9 +136,9 @@ class TcpSocket(Socket):
         yield from self._transmit(segment, now)
 
     def _transmit(self, segment: Segment, now: float) -> Effects:
-        segment.tries += 1
+        segment.tries, segment.sent = segment.tries + 1, now
         # what still waits for ARP in the own namespace is not sent again (`skb_still_in_host_queue`)
-        if segment.packet is None or not self.netns.neighbours.holds(segment.packet):
+        if segment.packet is None or not self.netns.holds(segment.packet):
             segment.packet = self._packet(segment.seq, segment.flags, segment.payload)
             yield from self._output(segment.packet, now)
 
@@ -152,7 +158,7 @@ class TcpSocket(Socket):
         if segment.flags & TcpFlag.SYN:
             linear = SYN_LINEAR_TIMEOUTS if self.state is State.SYN_SENT else 1
             return SYN_RTO * 2.0 ** max(0, segment.tries - linear)
-        return MIN_RTO * 2.0 ** (segment.tries - 1)
+        return (self.rtt + max(2 * self.rtt, MIN_RTO)) * 2.0 ** (segment.tries - 1)  # tcp_rtt_estimator's first sample
 
     def _packet(self, seq: int, flags: TcpFlag, payload: bytes) -> Packet:
         assert self.remote is not None
@@ -160,6 +166,7 @@ class TcpSocket(Socket):
             ip=IPv4(self.address, self.remote[0], Proto.TCP, 64, df=True),
             l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
             payload=payload, csum="partial", departs=True,
+            options=SYN_OPTIONS if flags & TcpFlag.SYN else OPTIONS,
         )
 
     def _emit(self, seq: int, flags: TcpFlag, payload: bytes, now: float) -> Effects:
@@ -192,7 +199,7 @@ class TcpSocket(Socket):
         if self.state is State.SYN_SENT:
             if tcp.flags & TcpFlag.SYN and tcp.flags & TcpFlag.ACK:
                 self.rcv_nxt = tcp.seq + 1
-                self._acknowledged(tcp.ack)
+                self._acknowledged(tcp.ack, now)
                 self.state = State.ESTABLISHED
                 yield from self._ack(now)
                 yield from self.wake()
@@ -204,7 +211,7 @@ class TcpSocket(Socket):
                 yield from self._ack(now)
             return
         if tcp.flags & TcpFlag.ACK:
-            yield from self._on_ack(tcp.ack)
+            yield from self._on_ack(tcp.ack, now)
         yield from self._on_data(packet, tcp, now)
 
     def _accept(self, packet: Packet, tcp: Tcp, now: float) -> Effects:
@@ -216,15 +223,18 @@ class TcpSocket(Socket):
         self.netns.sockets.connect(child)
         yield from child._send(TcpFlag.SYN | TcpFlag.ACK, b"", now)
 
-    def _acknowledged(self, ack: int) -> bool:
+    def _acknowledged(self, ack: int, now: float) -> bool:
         """Drop what is acknowledged; True when that includes the own FIN."""
         fin = False
         while self.unacked and self.unacked[0].end <= ack:
-            fin |= bool(self.unacked.popleft().flags & TcpFlag.FIN)
+            segment = self.unacked.popleft()
+            fin |= bool(segment.flags & TcpFlag.FIN)
+            if segment.flags & TcpFlag.SYN and segment.tries == 1:
+                self.rtt = now - segment.sent
         return fin
 
-    def _on_ack(self, ack: int) -> Effects:
-        fin_acked = self._acknowledged(ack)
+    def _on_ack(self, ack: int, now: float) -> Effects:
+        fin_acked = self._acknowledged(ack, now)
         if self.state is State.SYN_RECV and not self.unacked:
             self.state = State.ESTABLISHED
             if self.listener is not None:
@@ -261,8 +271,9 @@ class TcpSocket(Socket):
         yield from self.wake()
 
     def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
-        """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`)."""
-        if self.state is State.SYN_SENT:
+        """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`). A smaller path
+        MTU is no error, the next segments are smaller."""
+        if self.state is State.SYN_SENT and outcome is not Outcome.TOO_LARGE:
             self.error = outcome
             self._gone()
             yield from self.wake()

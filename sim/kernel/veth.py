@@ -6,10 +6,9 @@ notes (`skb_scrub_packet`, net/core/skbuff.c). The checksum stays partial: veth 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sim.kernel.device import NetDevice
+from sim.kernel.device import NetDevice, forwardable, too_long
 from sim.kernel.effects import Effects, Handoff, Timer
 from sim.packet import Packet
 from sim.trace import DropReason, Kind
@@ -23,41 +22,57 @@ class Veth(NetDevice):
     step_kind = Kind.VETH
     peer: Veth
 
+    @property
+    def carrier(self) -> bool:
+        """`veth_close` at either end takes it away from both."""
+        return self.up and self.peer.up
+
+    def gone(self) -> None:
+        """The other end goes as well."""
+        super().gone()
+        if self.peer.netns.devices.get(self.peer.name) is self.peer:
+            self.peer.netns.link_del(self.peer.name)
+
     def transmit(self, packet: Packet, now: float) -> Effects:
-        if not self.peer.up:
-            yield self.drop(DropReason.LINK_DOWN, packet, f"the peer of {self.name} is down")
+        if not forwardable(packet, self.peer):
+            yield self.drop(DropReason.OVERSIZE, packet, too_long(packet, self.peer))
             return
         packet.ct = packet.nf_bridge = None
-        packet.mark = 0
+        packet.mark, packet.ipvs = 0, False
         yield self.step(self.step_kind, packet, f"to {self.peer.netns.label}:{self.peer.name}")
-        yield from self.carry(packet)
-
-    def carry(self, packet: Packet) -> Effects:
         yield Handoff(self.peer, packet)
 
 
 class Link(Veth):
-    """A host's uplink, one end of a cable: a veth with a propagation delay (seconds) and a rate (bit/s; 0: none)."""
+    """A host's uplink, one end of a cable: a veth with a propagation delay (seconds), a rate (bit/s; 0: none), and the
+    share of the frames that get lost on it.
+
+    Which frame is lost is drawn, and there are too many frames to run every case: the model runs the one in which all
+    arrive (`undisturbed` says how probable that is). Only where all are lost there is nothing to draw.
+    """
 
     kind = "link"
     step_kind = Kind.LINK
 
     def __init__(
-        self, name: str, netns: Netns, mac: str, mtu: int = 1500, *, delay: float = 0, rate: float = 0
+        self, name: str, netns: Netns, mac: str, mtu: int = 1500, *,
+        delay: float = 0, rate: float = 0, loss: float = 0,
     ) -> None:
         super().__init__(name, netns, mac, mtu)
-        self.delay, self.rate = delay, rate
+        self.delay, self.rate, self.loss = delay, rate, loss
 
-    def carry(self, packet: Packet) -> Effects:
+    def xmit(self, packet: Packet, now: float) -> Effects:
+        """Delay and loss are those of the queueing discipline (netem, TBF), which comes before the tap: who sniffs sees
+        late frames late, and lost ones not at all."""
+        if self.loss >= 1:
+            yield self.drop(DropReason.LOST, packet, f"all frames are lost between {self.name} and its peer")
+            return
         wait = self.delay + ((packet.size() + 14) * 8 / self.rate if self.rate else 0)
         if not wait:
-            yield Handoff(self.peer, packet)
+            yield from super().xmit(packet, now)
             return
-
-        def arrive(_now: float) -> Iterator[Handoff]:
-            yield Handoff(self.peer, packet)
-
-        yield Timer(wait, arrive)
+        dequeue = super().xmit
+        yield Timer(wait, lambda later: dequeue(packet, later))
 
 
 def _join(a: Veth, b: Veth) -> None:
@@ -77,10 +92,10 @@ def veth_pair(
 
 def cable(
     a: Netns, name_a: str, mac_a: str, b: Netns, name_b: str, mac_b: str,
-    *, mtu: int = 1500, delay: float = 0, rate: float = 0,
+    *, mtu: int = 1500, delay: float = 0, rate: float = 0, loss: float = 0,
 ) -> tuple[Link, Link]:
-    """A cable between two machines: like a veth pair, with a delay (seconds, each way) and a rate (bit/s)."""
-    one = Link(name_a, a, mac_a, mtu, delay=delay, rate=rate)
-    other = Link(name_b, b, mac_b, mtu, delay=delay, rate=rate)
+    """A cable between two machines: like a veth pair, with a delay (seconds, each way), a rate (bit/s) and losses."""
+    one = Link(name_a, a, mac_a, mtu, delay=delay, rate=rate, loss=loss)
+    other = Link(name_b, b, mac_b, mtu, delay=delay, rate=rate, loss=loss)
     _join(one, other)
     return one, other

@@ -8,6 +8,8 @@ permanent neighbour entries, so that ARP never crosses the wire. What comes in i
 Outer headers: DF is not set, TTL 64, source port by the inner flow's hash in the ephemeral range. The checksum of an
 inner packet that is still partial is taken as done (local checksum offload), so the outer one is complete; else the
 outer one itself is left to the device.
+What is too long for the way to the other end: a packet with DF is answered with FRAG_NEEDED, in the name of whom it was
+for; any other goes, and its outer datagram is cut.
 Left out: learning from what arrives (every peer is programmed), multicast groups, IPv6, GPE and GBP, routing by
 metadata.
 """
@@ -16,11 +18,12 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from sim.kernel import icmp
 from sim.kernel.device import NetDevice
 from sim.kernel.effects import Effects, Handoff
 from sim.kernel.netns import Netns
 from sim.kernel.socket import EPHEMERAL
-from sim.packet import Arp, Ethernet, EtherType, IPv4, Packet, Proto, Tcp, Udp, Vxlan, dotted
+from sim.packet import Arp, Ethernet, EtherType, IcmpType, IPv4, Packet, Proto, Tcp, Udp, Unreach, Vxlan, dotted
 from sim.trace import DropReason, Kind, Step
 
 PORT = 4789
@@ -28,6 +31,8 @@ PORT = 4789
 OVERHEAD = 50
 """Bytes that the tunnel adds: inner Ethernet 14, VXLAN 8, UDP 8, IPv4 20."""
 TTL = 64
+SMALLEST = 576
+"""A path MTU below this is not told to anybody."""
 
 
 class VxlanDevice(NetDevice):
@@ -50,6 +55,15 @@ class VxlanDevice(NetDevice):
 
         self.options = f"id {vni} dstport {port} proxy l2miss l3miss"
 
+    def gone(self) -> None:
+        """With the last device of a port its socket closes."""
+        super().gone()
+        tunnel = self.underlay.sockets.tunnels.get(self.port)
+        if isinstance(tunnel, VxlanSocket) and tunnel.devices.get(self.vni) is self:
+            del tunnel.devices[self.vni]
+            if not tunnel.devices:
+                del self.underlay.sockets.tunnels[self.port]
+
     def append(self, mac: str, remote: int) -> None:
         """`bridge fdb append MAC dev NAME dst REMOTE self permanent`."""
         self.remotes[mac] = remote
@@ -66,11 +80,31 @@ class VxlanDevice(NetDevice):
         if remote is None:
             yield self.drop(DropReason.NO_MEMBER, packet, f"no tunnel endpoint for {packet.eth.dst}")
             return
+        narrow = self._narrow(packet, remote)
+        if narrow is not None:
+            yield self.step(Kind.ICMP_ERROR, narrow, f"{packet.size()} bytes do not fit into the tunnel")
+            yield Handoff(self, narrow)  # vxlan_encap_bypass: as if it had come out of the tunnel
+            return
         outer = Packet(
             ip=IPv4(0, remote, Proto.UDP, TTL), l4=Udp(source_port(packet), self.port), vxlan=Vxlan(self.vni),
             inner=packet.snapshot(), csum="valid" if packet.csum == "partial" else "partial", uid=packet.uid)
         yield self.step(Kind.ENCAP, packet, f"{packet.eth.dst} is behind {dotted(remote)}, VNI {self.vni}")
         yield from self.underlay.ip.output(outer, now)
+
+    def _narrow(self, packet: Packet, remote: int) -> Packet | None:
+        """The answer to a packet with DF that is too long for the way to the other end, in the name of whom it is for
+        (`skb_tunnel_check_pmtu`, `iptunnel_pmtud_build_icmp`). One without DF goes, and the outer datagram is cut."""
+        header, route = packet.ip, self.underlay.ip.route(remote)
+        if header is None or packet.eth is None or route is None or not header.df or header.mf or header.offset:
+            return None
+        mtu = self.underlay.device(route.dev).mtu - OVERHEAD
+        if packet.size() <= mtu or mtu < SMALLEST:
+            return None
+        error = icmp.error_about(packet, IcmpType.DEST_UNREACH, Unreach.FRAG_NEEDED, mtu=mtu)
+        if error is not None and error.ip is not None:
+            error.eth = Ethernet(packet.eth.dst, packet.eth.src)
+            error.ip = IPv4(header.dst, header.src, Proto.ICMP, header.ttl, df=True)
+        return error
 
     def _reduce(self, packet: Packet, asked: Arp) -> Effects:
         """The ARP proxy (`arp_reduce`): a request is answered or dropped, and any other ARP is dropped."""

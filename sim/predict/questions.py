@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from sim import faults
+from sim.dial import not_dialled
+from sim.errors import SpecError
 from sim.fabric.costs import CostModel
+from sim.kernel.draws import Draws
+from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.spec import Dial, Question, Spec
-from sim.trace import Answer, Trace
-from sim.world import build
+from sim.trace import Answer, Outcome, Trace
+from sim.world import World, build
+
+MAX_WAYS = 24
+"""In how many ways one question is run at most: all orders of four tasks."""
 
 
 @dataclass(slots=True)
 class Prediction:
-    """One entry a question in `questions`, `dials`, `answers` and `traces`, in the order asked."""
+    """One entry a question in `questions`, `dials`, `answers` and `traces`, in the order asked.
+
+    Where something is drawn on the way (which address a name server tells first, which task of a service gets the
+    connection), `answers` and `traces` have one of the ways that it may go, and `others` the rest of them.
+    """
 
     plumbing: Plumbing
     warnings: list[str]
@@ -23,6 +35,11 @@ class Prediction:
     dials: list[Dial] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
+    others: list[list[tuple[Answer, Trace]]] = field(default_factory=list)
+
+    def ways(self, index: int) -> list[tuple[Answer, Trace]]:
+        """All ways in which a question may go, the one in `answers` and `traces` first."""
+        return [(self.answers[index], self.traces[index]), *self.others[index]]
 
 
 def predict(
@@ -32,22 +49,56 @@ def predict(
     questions: Sequence[Question] | None = None,
     costs: CostModel | None = None,
     progress: Callable[[int, int], None] | None = None,
+    lacking: frozenset[str] = frozenset(),
 ) -> Prediction:
     """Plumb `spec` and ask its questions (or these). `observed`: sniffers are on every bridge, as in a verification.
 
-    `progress(done, total)` is called after each. PlumbError where an engine would refuse, SpecError for a question that
-    can't be dialled.
+    `progress(done, total)` is called after each. `lacking`: features that the hosts' kernel has not. PlumbError where
+    an engine would refuse, SpecError for a question that can't be dialled.
     """
-    world = build(spec)
+    world = build(spec, lacking)
     world.sniff(observed)
     asked = list(spec.questions if questions is None else questions)
     prediction = Prediction(world.plumbing(), world.warnings, costs or CostModel(), asked)
-    for index, question in enumerate(asked):
-        dial = world.dial(question, index)
-        answer, trace = world.ask(dial, costs)
+    found: dict[int, tuple[Dial, list[tuple[Answer, Trace]]]] = {}
+    for phase in phases(spec, asked):
+        if phase.fault is not None:
+            (faults.inject if phase.when == "during" else faults.mend)(world, phase.fault)
+        for index in phase.questions:
+            found[index] = _ask(world, asked[index], index, costs, after_a_fault=phase.fault is not None)
+            if progress:
+                progress(len(found), len(asked))
+    for index in range(len(asked)):
+        dial, (first, *others) = found[index]
         prediction.dials.append(dial)
-        prediction.answers.append(answer)
-        prediction.traces.append(trace)
-        if progress:
-            progress(index + 1, len(asked))
+        prediction.answers.append(first[0])
+        prediction.traces.append(first[1])
+        prediction.others.append(others)
     return prediction
+
+
+def _ask(
+    world: World, question: Question, index: int, costs: CostModel | None, *, after_a_fault: bool
+) -> tuple[Dial, list[tuple[Answer, Trace]]]:
+    """The dial and all its ways. A fault may leave nobody who asks, or nothing to dial: that is an answer as well."""
+    if not world.runs(question.source):
+        return not_dialled(question, world.spec, index), [(Answer(Outcome.NOT_RUNNING), Trace())]
+    try:
+        dial = world.dial(question, index)
+    except SpecError as error:
+        if not after_a_fault:
+            raise
+        nothing = Answer(Outcome.NO_TARGET, detail=error.problem)
+        return not_dialled(question, world.spec, index), [(nothing, Trace())]
+    return dial, _ways(world, dial, costs)
+
+
+def _ways(world: World, dial: Dial, costs: CostModel | None) -> list[tuple[Answer, Trace]]:
+    """The question, run once for each way in which its draws may fall."""
+    ways: list[tuple[Answer, Trace]] = []
+    wanted: list[int] | None = []
+    while wanted is not None and len(ways) < MAX_WAYS:
+        draws = Draws(wanted)
+        ways.append(world.ask(dial, costs, draws))
+        wanted = draws.next()
+    return ways

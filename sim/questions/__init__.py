@@ -8,20 +8,30 @@ container -> host/client  by its address
 client -> container:port  the published port, if there is one for that port (or with that number on the host); else
                           the container's own address
 host -> container         by its address; a container on another host: as a client would
+container -> service      a service of the swarm: by name; `tasks.NAME` is a name as well
+other -> service:port     the published port, if there is one for that port, at the first host (`at h2`: at that one);
+                          else its virtual address
+anything -> a task        by its address, for nobody's DNS knows `shop_web.1`
 anything -> 10.0.0.1      that address; `localhost` is 127.0.0.1
 ========================  =============================================================================
 
 A name with a dot in it may be any; others must be somebody's, so that a slip of the pen is an error and not an answer.
+
+What is asked before, during and after a fault is three questions: `web -> db:80 around cut`; or one of them: `during
+cut`, `after cut`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
-from sim import checks
+from sim import checks_spec
 from sim.errors import SpecError, did_you_mean
-from sim.spec import Container, Question, Spec
+from sim.spec import Container, Question, Service, Spec
+
+__all__ = ["around", "ask", "parse_line", "parse_lines", "parse_target"]
 
 LINE_MEND = "write it like 'web -> db:5432', 'client -> web:80 published' or 'c1 -> c2 ping by name'"
 PROBES = ("ping", "tcp", "udp")
@@ -37,13 +47,24 @@ def parse_target(spec: Spec, source: str, target: str) -> Question:
 
 
 def parse_line(spec: Spec, line: str) -> Question:
-    """`SOURCE -> TARGET[:PORT[/udp]] [ping|tcp|udp] [by name|by ip] [published|direct] [timeout S]`. Or a SpecError."""
+    """`SOURCE -> TARGET[:PORT[/udp]]`, then in any order `ping|tcp|udp`, `by name|ip`, `published|direct`, `at HOST`,
+    `timeout S`, `during FAULT|after FAULT`. Or a SpecError.
+    """
+    first, *more = parse_lines(spec, line)
+    if more:
+        raise SpecError(f"{line!r} is several questions", mend="ask before, during and after one by one")
+    return first
+
+
+def parse_lines(spec: Spec, line: str) -> tuple[Question, ...]:
+    """As `parse_line`, and `around FAULT`, which makes it three questions."""
     source, arrow, rest = line.partition("->")
     words = rest.split()
     if not arrow or not source.strip() or not words:
         raise SpecError(f"{line!r} is no question", mend=LINE_MEND)
     target, words = words[0], words[1:]
     options: dict[str, Any] = {}
+    faults: list[str] = []
     while words:
         match words:
             case [word, *words] if word in PROBES:
@@ -54,9 +75,25 @@ def parse_line(spec: Spec, line: str) -> Question:
                 options["published"] = word == "published"
             case ["timeout", seconds, *words] if re.fullmatch(r"\d+(\.\d+)?", seconds):
                 options["timeout"] = float(seconds)
+            case ["during" | "after" | "at" as key, name, *words]:
+                options[key] = name
+            case ["around", name, *words]:
+                faults.append(name)
             case [word, *_]:
                 raise SpecError(f"{word!r} says nothing in a question", mend=LINE_MEND)
-    return ask(spec, source.strip(), target, **options)
+    return around(spec, ask(spec, source.strip(), target, **options), faults)
+
+
+def around(spec: Spec, question: Question, faults: Iterable[str]) -> tuple[Question, ...]:
+    """The question itself, and then during and after each of the faults. Raises SpecError."""
+    asked = [question]
+    for fault in faults:
+        if question.during or question.after:
+            raise SpecError("around says before, during and after", mend="leave during and after out")
+        asked += [question.model_copy(update={moment: fault}) for moment in ("during", "after")]
+    for each in asked:
+        checks_spec.check_question(spec, each, "")
+    return tuple(asked)
 
 
 def ask(
@@ -66,7 +103,7 @@ def ask(
 
     `more` goes to the Question as it is. Raises SpecError.
     """
-    asker = spec.container(source)
+    asker = spec.container(source) or next(iter(_tasks(spec, source)), None)
     if asker is None and source not in spec.labels():
         known = [*spec.labels(), *(c.service for c in spec.containers)]
         raise SpecError(f"unknown source {source!r}", mend=did_you_mean(source, filter(None, known)))
@@ -78,10 +115,11 @@ def ask(
     probe = probe or protocol or ("tcp" if port else "ping")
     if protocol and probe not in (protocol, "ping"):
         raise SpecError(f"{target!r} is a {protocol} port, and the probe is {probe}", mend=f"probe {protocol}")
-    box = spec.container(name)
+    service = spec.swarm_service(name)
+    box = spec.container(name) if service is None else None
     known_machine = spec.host(name) is not None or spec.client(name) is not None
     literal = re.fullmatch(r"[\d.]+", name) is not None
-    if box is None and not known_machine and not literal:
+    if not (box or service or known_machine or literal):
         _check_name(spec, name)
         if by == "ip":
             raise SpecError(f"{name!r} is a name, not a container: it has no address of its own", mend="ask by name")
@@ -92,11 +130,17 @@ def ask(
         if box is not None and not by and probe != "ping" and _from_outside(spec, source, asker, box):
             found = _published(spec, box, port, probe)
             published, port = found > 0, found or port
+        if service is not None and probe != "ping" and (more.get("at") or (asker is None and not by)):
+            found = _mesh_port(service, port, probe)
+            published, port = found > 0, found or port
+    elif published and service is not None:
+        port = _mesh_port(service, port, probe) or port
     elif published and box is not None:
         port = _published(spec, box, port, probe) or port
     if not by:
         from_container = asker is not None and not published
-        by = "name" if (box is not None and from_container) or not (box or known_machine or literal) else "ip"
+        named = service or (box and not box.task_of)
+        by = "name" if (named and from_container) or not (service or box or known_machine or literal) else "ip"
     question = Question.model_validate(
         {
             "source": asker.name if asker else source,
@@ -108,7 +152,7 @@ def ask(
             **more,
         }
     )
-    checks.check_question(spec, question, "")
+    checks_spec.check_question(spec, question, "")
     return question
 
 
@@ -147,11 +191,26 @@ def _published(spec: Spec, box: Container, port: int, protocol: str) -> int:
     return next(iter([*inside, *(p.container_port for p in ports if p.host_port == port)]), 0)
 
 
+def _mesh_port(service: Service, port: int, protocol: str) -> int:
+    """As `_published`, of a service of the swarm."""
+    ports = [p for p in service.ports if p.protocol == protocol]
+    inside = [p.target for p in ports if p.target == port]
+    return next(iter([*inside, *(p.target for p in ports if p.published == port)]), 0)
+
+
+def _tasks(spec: Spec, name: str) -> tuple[Container, ...]:
+    """Those of a service of the swarm, by either of its names."""
+    service = spec.swarm_service(name)
+    return spec.tasks(service.name) if service else ()
+
+
 def _check_name(spec: Spec, name: str) -> None:
     known = {alias for c in spec.containers for a in c.attachments for alias in a.aliases}
     known |= {c.hostname for c in spec.containers} | {
         entry.partition(":")[0] for c in spec.containers for entry in c.extra_hosts
     }
-    if name not in known and "." not in name:
-        everybody = {*known, *spec.labels(), *(c.service for c in spec.containers)} - {""}
+    known |= {name for each in spec.services for name in (each.name, each.key)}
+    known |= {f"tasks.{each}" for each in known if spec.services}
+    if name not in known and ("." not in name or name.startswith("tasks.")):
+        everybody = {*known, *spec.labels(), *(c.service for c in spec.containers)} - {"", "tasks."}
         raise SpecError(f"unknown target {name!r}", mend=did_you_mean(name, everybody))

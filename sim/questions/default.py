@@ -2,6 +2,7 @@
 
 Containers of one service are alike, so the first stands for all. Pairs grow with the square of the services: beyond
 MAX_PAIRS each container asks its next few neighbours in the file, so that a large file stays a matter of seconds.
+Tasks of swarm services are asked in `services.py`.
 Left out: names asked from host mode and from none, whose resolver is the machine's own affair.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.questions.services import service_questions
 from sim.spec import Container, Listener, Question, Spec
 
 MAX_PAIRS = 56
@@ -20,8 +22,10 @@ PING, LISTENING, PUBLISHED, OUTSIDE = ("container to container", "listening port
 
 def default_questions(spec: Spec) -> tuple[Question, ...]:
     """Pings, listening ports, published ports, unpublished ports, in that order; no question twice."""
-    boxes = list({box.service or box.name: box for box in reversed(spec.containers)}.values())[::-1]
+    plain = [box for box in spec.containers if not box.task_of]
+    boxes = list({box.service or box.name: box for box in reversed(plain)}.values())[::-1]
     asked = [*_pings(spec, boxes), *_listening(spec, boxes), *_published(spec, boxes), *_outside(spec, boxes)]
+    asked += service_questions(spec)
     return tuple({str(question): question for question in asked}.values())
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import experiments.cli
 import live.doctor
+from experiments import article
 from experiments.cli import app
 from sim.errors import LabError, PlumbError
 
@@ -213,10 +214,11 @@ def test_demo_without_a_lab_predicts_and_says_what_was_not_measured(
     cannot_run(monkeypatch)
     result = run("demo", "--out", str(tmp_path))
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.count("0 of ") == 1 and "uid 1000" in result.stdout
-    written = {p.name for p in tmp_path.iterdir()}
+    assert result.stdout.count("0 of ") == len(article.SCENARIOS) and "uid 1000" in result.stdout
+    assert {p.name for p in tmp_path.iterdir()} == {*article.SCENARIOS, "summary.md"}
+    written = {p.name for p in (tmp_path / "single-host").iterdir()}
     assert written == {"data.json", "summary.md", "reachability.png", "reachability.svg", "path.png", "path.svg"}
-    data = json.loads((tmp_path / "data.json").read_text())
+    data = json.loads((tmp_path / "single-host" / "data.json").read_text())
     assert data["totals"]["all"]["checked"] == 0 and data["engine"] == ""
     assert all(q["measured"] is None and q["path"]["agreed"] is None for q in data["questions"])
     assert data["provenance"]["engine"].startswith("none")
@@ -226,10 +228,12 @@ def test_an_unmeasured_demo_never_replaces_a_measured_reference(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cannot_run(monkeypatch)
-    (tmp_path / "data.json").write_text('{"engine": "20.10.24"}')
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    (folder / "data.json").write_text('{"engine": "20.10.24"}')
     assert run("demo", "--out", str(tmp_path)).exit_code == 0
-    assert (tmp_path / "data.json").read_text() == '{"engine": "20.10.24"}'
-    assert (tmp_path / "predicted-only" / "summary.md").exists()
+    assert (folder / "data.json").read_text() == '{"engine": "20.10.24"}'
+    assert (folder / "predicted-only" / "summary.md").exists()
 
 
 def test_a_lab_that_fails_under_the_demo_ends_with_3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -61,6 +61,22 @@ def test_the_source_port_of_a_tunnel_stays_the_same_for_a_flow() -> None:
     assert agreed(mine, trace(outer(50000), outer(50001, seq=2))) is False
 
 
+def segment(sport: int, seq: int) -> list[Step]:
+    """A TCP segment in VXLAN, leaving one host and arriving at the other."""
+    steps = outer(sport)
+    for step in steps:
+        assert step.packet is not None and step.packet.inner is not None and step.packet.inner.ip is not None
+        step.packet.inner.ip.proto = Proto.TCP
+        step.packet.inner.l4 = Tcp(20001, 80, seq, 0, TcpFlag.SYN)
+    return steps
+
+
+def test_tcp_that_sends_again_may_go_on_with_another_source_port_of_the_tunnel() -> None:
+    mine = trace(segment(40000, 1), segment(40000, 1), segment(40000, 2))
+    assert agreed(mine, trace(segment(50000, 1), segment(50001, 1), segment(50001, 2))) is True
+    assert agreed(mine, trace(segment(50000, 1), segment(50001, 1), segment(50002, 2))) is False
+
+
 def test_the_source_port_of_a_tunnel_is_of_the_ephemeral_range() -> None:
     assert agreed(trace(outer(40000)), trace(outer(4789))) is False
 

@@ -22,7 +22,7 @@ from sim.trace import Answer, Outcome, Trace
 
 @pytest.fixture(scope="module")
 def spec() -> Spec:
-    return scenario()
+    return scenario("single-host")
 
 
 @pytest.fixture(scope="module")

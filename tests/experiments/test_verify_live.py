@@ -30,7 +30,7 @@ def agreed(spec: Spec) -> Verification:
 
 
 def test_the_articles_single_host_networks_behave_as_predicted_on_a_real_engine() -> None:
-    result = agreed(scenario())
+    result = agreed(scenario("single-host"))
     assert len(result.answers) >= 25
     assert result.seconds["all"] < LIMIT, result.seconds
 

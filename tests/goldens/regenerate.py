@@ -265,7 +265,7 @@ def with_ids_hidden(text: str) -> str:
     """Ids, the names that are drawn from them, and times become `…`."""
     text = re.sub(r"\b[0-9a-f]{64}\b", "…", text)
     text = re.sub(r'time="[^"]*"', 'time="…"', text)
-    return re.sub(r"\b(dm-|veth)[0-9a-f]{7,12}\b", r"\1…", text)
+    return re.sub(r"\b(d[im]-|veth)[0-9a-f]{7,12}\b", r"\1…", text)
 
 
 def take_refusals(path: Path) -> None:

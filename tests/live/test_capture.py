@@ -16,7 +16,7 @@ from live.codec import encode
 from live.probe import probe
 from live.responder import ListenerAt, Responders
 from sim.errors import LabError
-from sim.packet import Ethernet, Icmp, IPv4, Packet, Proto, Tcp, flag_names, ip
+from sim.packet import Ethernet, Icmp, IPv4, Packet, Proto, Tcp, Vlan, flag_names, ip
 from sim.spec import Dial
 from sim.trace import Kind, Outcome, Trace
 from tests.live.two_machines import ADDRESS, TwoMachines, two_machines
@@ -248,3 +248,25 @@ def test_the_callers_own_namespace_stays_the_same(machines: TwoMachines, capture
     with Capture(machines.points()):
         ping(machines, "b")
     assert (os.readlink("/proc/self/ns/net"), os.readlink("/proc/thread-self/ns/net")) == before
+
+
+def test_the_tag_of_a_frame_is_seen_where_it_is_among_the_bytes_and_where_the_kernel_took_it_off(
+    machines: TwoMachines, capture: Capture,
+) -> None:
+    """The sender's program put it there; from the first reception on it travels beside the frame."""
+    mac_of_b = netns.call(machines.netns["b"], mac_address)
+
+    def send() -> None:
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            sock.bind(("eth0", 0x8100))
+            packet = Packet(eth=Ethernet(sock.getsockname()[4].hex(":"), mac_of_b), vlan=Vlan(10),
+                            ip=IPv4(ip("10.9.0.1"), ip("10.9.0.2"), Proto.ICMP), l4=Icmp(8, 0, 77, 1))
+            sock.send(encode(packet))
+
+    ping(machines, "b")  # so that the switch knows where b is
+    capture.mark()
+    netns.call(machines.netns["a"], send)
+    seen = [s for s in capture.take() if s.packet and isinstance(s.packet.l4, Icmp)]
+    assert [f"{s.point} {s.way}" for s in seen] == ["a:eth0 out", "w:va in", "w:br0 in", "w:vb out", "b:eth0 in"]
+    assert {s.packet.vlan.id for s in seen if s.packet and s.packet.vlan} == {10}
+    assert all(s.packet and s.packet.vlan for s in seen)

@@ -14,7 +14,23 @@ from scapy.layers.l2 import Dot1Q, Ether
 
 from live.codec import decode, decode_datagram, encode
 from live.relative import Relative, relative
-from sim.packet import Arp, Ethernet, EtherType, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Udp, Vxlan, ip
+from sim.packet import (
+    Arp,
+    Esp,
+    Ethernet,
+    EtherType,
+    Icmp,
+    IcmpType,
+    IPv4,
+    Packet,
+    Proto,
+    Tcp,
+    TcpFlag,
+    Udp,
+    Vlan,
+    Vxlan,
+    ip,
+)
 from sim.trace import Kind, Step, Trace
 
 macs = st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
@@ -113,10 +129,20 @@ def test_an_icmp_quote_may_hold_no_more_than_eight_bytes_of_the_transport(packet
 
 @pytest.mark.parametrize("frame", [
     Ether(src="02:00:00:00:00:01", dst="33:33:00:00:00:02") / IPv6() / UDP(),
-    Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=5) / IP() / UDP(),
+    Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / Dot1Q(vlan=5) / Dot1Q(vlan=6) / IP() / UDP(),
 ])
-def test_ipv6_and_vlan_frames_are_not_decoded(frame: Ether) -> None:
+def test_ipv6_and_doubly_tagged_frames_are_not_decoded(frame: Ether) -> None:
     assert decode(bytes(frame)) is None
+
+
+@given(st.one_of(frames(), arps), st.integers(1, 4094))
+def test_a_tagged_frame_decodes_to_the_same_packet_with_a_tag(packet: Packet, number: int) -> None:
+    plain = decode(encode(packet))
+    packet.vlan = Vlan(number)
+    decoded = decode(encode(packet))
+    assert plain is not None and decoded is not None
+    assert decoded.fields() == {**plain.fields(), "vlan.id": number}
+    assert len(encode(packet)) == len(encode(plain)) + 4
 
 
 def test_ethernet_padding_is_no_payload() -> None:
@@ -245,3 +271,22 @@ def test_the_syn_that_an_icmp_error_quotes_is_relative_too() -> None:
     trace = relative(Trace([syn, Step(Kind.SEEN, "a", "eth0", error)]))
     assert error.inner and isinstance(error.inner.l4, Tcp) and error.inner.l4.seq == 0
     assert len(trace) == 2
+
+
+@given(addresses, addresses, addresses, addresses, payloads)
+def test_esp_shows_its_header_and_how_much_follows(src: int, dst: int, spi: int, seq: int, sealed: bytes) -> None:
+    packet = Packet(eth=Ethernet("02:00:00:00:00:01", "02:00:00:00:00:02"), ip=IPv4(src, dst, Proto.ESP),
+                    esp=Esp(f"{spi:#010x}", seq), payload=sealed)
+    decoded = decode(encode(packet))
+    assert decoded is not None and decoded.fields() == packet.fields()
+    assert decoded.fields()["payload.length"] == len(sealed) and decoded.l4 is None
+
+
+def test_esp_numbers_are_counted_from_the_first_packet_of_each_association() -> None:
+    def seen(point: str, spi: str, number: int) -> Step:
+        packet = Packet(ip=IPv4(1, 2, Proto.ESP), esp=Esp(spi, number))
+        return Step(Kind.SEEN, point, "eth0", packet)
+
+    trace = relative(Trace([seen("h1", "0x1", 70), seen("h2", "0x1", 70), seen("h1", "0x2", 9), seen("h1", "0x1", 72),
+                            seen("h2", "0x1", 71)]))
+    assert [s.packet.esp.seq for s in trace if s.packet and s.packet.esp] == [1, 1, 1, 3, 2]

@@ -58,3 +58,9 @@ def test_an_address_that_docker_derived_stays_even_where_the_parent_has_it_too()
     """macvlan in mode passthru: container and parent have one MAC address."""
     found = [Link(2, "eth0", "macvlan", "02:42:0a:08:00:02", 1500, True, addresses=("10.8.0.2/24",))]
     assert "02:42:0a:08:00:02" in _fixed_macs(None, found)
+
+
+def test_a_device_that_borrows_its_parents_address_has_the_parents_symbol() -> None:
+    for kind in ("ipvlan", "vlan"):
+        assert NAMES.mac_of("web", Link(2, "eth0", kind, "02:42:aa:bb:cc:dd", 1500, True)) == "mac(host:docker0)"
+    assert NAMES.mac_of("web", Link(2, "eth0", "veth", "02:42:aa:bb:cc:dd", 1500, True)) == "mac(web:eth0)"

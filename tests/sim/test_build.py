@@ -77,3 +77,31 @@ def test_mistakes_in_a_topology_are_spec_errors() -> None:
         topology().container("web", networks=["front"]).spec()
     with pytest.raises(SpecError, match="no field 'subnets'; did you mean 'subnet'"):
         topology().network("front", subnets="10.0.0.0/8")
+
+
+def test_services_are_placed_on_hosts_that_are_declared_later() -> None:
+    spec = (
+        topology("t").network("ov", driver="overlay").service("web", networks=["ov"], replicas=2, ports=["80:80"])
+        .host("h1").host("h2", labels={"disk": "ssd"}, link={"mtu": 1400})
+        .service("db", networks={"ov": {"aliases": ["sql"]}}, mode="global", constraints=["node.labels.disk == ssd"])
+        .client("client", link={"delay": 0.01})
+        .spec()
+    )
+    assert [(task.name, task.host) for task in spec.containers] == [("web.1", "h1"), ("web.2", "h2"), ("db.h2", "h2")]
+    assert (spec.hosts[1].link.mtu, spec.clients[0].link.delay) == (1400, 0.01)
+    assert spec.services[1].attachments[0].aliases == ("sql",)
+
+
+def test_replicas_that_find_no_node_are_noted() -> None:
+    builder = topology("t").network("ov", driver="overlay").service(
+        "web", networks=["ov"], replicas=2, max_replicas_per_node=1)
+    assert builder.spec().notes == (
+        "service web: 1 tasks run, others stay pending: no suitable node (max replicas per node limit exceed)",)
+    with pytest.raises(SpecError, match="service web: less than no replicas"):
+        topology("t").service("web", networks=["ov"], replicas=-1)
+
+
+def test_one_line_around_a_fault_is_three_questions_that_share_its_fields() -> None:
+    builder = topology("t").container("c").fault("cut", "link down", "host")
+    spec = builder.ask("client -> c around cut", group="g").spec()
+    assert [(q.during, q.after, q.group) for q in spec.questions] == [("", "", "g"), ("cut", "", "g"), ("", "cut", "g")]

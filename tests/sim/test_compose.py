@@ -225,7 +225,7 @@ volumes: {v: }
 """)
     assert spec.notes == (
         "not read, for it can't change a packet's fate: build (b), command (a), environment (a), "
-        "logging (b), restart (b), volumes (a, b)",
+        "logging (b), volumes (a, b)",
     )
 
 

@@ -124,7 +124,7 @@ BAD: list[tuple[str, list[str]]] = [
         ["c.yaml:4: networks.a.driver: driver 'brigde' is not modelled; did you mean 'bridge'?"],
     ),
     (WEB + "networks: {a: {driver: weavenet}}", ["driver 'weavenet' is not modelled"]),
-    (WEB + "networks: {a: {driver: macvlan, driver_opts: {macvlan_mode: brigde}}}", ["no mode of macvlan", "'bridge'"]),
+    (WEB + "networks: {a: {driver: macvlan, driver_opts: {macvlan_mode: brigde}}}", ["none of macvlan's", "'bridge'"]),
     (WEB + "networks: {a: {driver: macvlan, driver_opts: {com.docker.network.bridge.name: x}}}", ["not one that"]),
     (WEB + "x-hopcast: {underlay: {rate: 100}}", ["c.yaml:4: x-hopcast.underlay.rate", "write it like 100mbit"]),
     (WEB + "x-hopcast: {underlay: {subnet: 10.0.0.0/30}}", ["has no number", "give each machine an address"]),

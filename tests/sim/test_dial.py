@@ -111,3 +111,79 @@ def test_size_and_df_are_a_pings_alone() -> None:
     with pytest.raises(SpecError, match="size and df are for pings"):
         Spec(containers=demo().containers, networks=demo().networks,
              questions=(Question(source="c1", target="c2", probe="tcp", port=80, df=True),))
+
+
+# services of a swarm
+
+
+def swarm() -> Spec:
+    return (
+        topology("swarm")
+        .host("h1").host("h2").host("h3")
+        .network("a", driver="overlay", attachable=True)
+        .network("b", driver="overlay", attachable=True)
+        .container("c3", networks=["b"], host="h3")
+        .service("web", networks=["a", "b"], replicas=2, ports=[
+            "8080:80", "53/udp", {"target": 81, "published": 8081, "mode": "host"}, {"target": 82, "mode": "host"}])
+        .service("db", networks=["b"], endpoint_mode="dnsrr", ports=[{"target": 82, "mode": "host"}])
+        .service("none", networks=["b"], replicas=0, ports=[{"target": 82, "mode": "host"}])
+        .spec()
+    )
+
+
+VIPS = {("web", "a"): "10.0.1.5/24", ("web", "b"): "10.0.2.5"}
+DRAWN = {("web", 53, "udp"): 30000, ("web.1", 82, "tcp"): 32768}
+
+
+def swarm_dial(source: str, target: str, **fields: object) -> Dial:
+    question = Question.model_validate({"source": source, "target": target, **fields})
+    addresses = {("web.1", "a"): "10.0.1.6", ("web.1", "b"): "10.0.2.6"}
+    return dial(question, swarm(), 0, lambda *key: addresses.get(key), lambda *key: DRAWN.get(key),
+                lambda *key: VIPS.get(key))
+
+
+def test_a_service_by_ip_is_its_virtual_address_on_the_network_that_both_are_on() -> None:
+    assert swarm_dial("c3", "web").address == "10.0.2.5"
+    assert swarm_dial("client", "web").address == swarm_dial("h3", "web").address == "10.0.1.5"
+
+
+def test_a_task_by_ip_is_its_address_on_the_overlay_that_both_are_on_whichever_the_host() -> None:
+    assert swarm_dial("c3", "web.1").address == "10.0.2.6"
+
+
+def test_a_service_by_name_is_left_to_the_source_to_resolve() -> None:
+    assert swarm_dial("c3", "tasks.web", by="name").name == "tasks.web"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"port": 80}, ("192.168.99.101", 8080)),
+        ({"port": 80, "at": "h3"}, ("192.168.99.103", 8080)),
+        ({"port": 53, "probe": "udp", "at": "h2"}, ("192.168.99.102", 30000)),
+        ({"port": 81}, ("192.168.99.101", 8081)),
+        ({"port": 81, "at": "h2"}, ("192.168.99.102", 8081)),
+        ({"port": 82}, ("192.168.99.101", 32768)),
+    ],
+)
+def test_a_published_port_of_a_service_is_dialled_at_a_node(
+    fields: dict[str, object], expected: tuple[str, int]
+) -> None:
+    dialled = swarm_dial("client", "web", published=True, **{"probe": "tcp", **fields})
+    assert (dialled.address, dialled.port) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "fields", "problem"),
+    [
+        ("db", {}, "db has no virtual address: its endpoint_mode is dnsrr"),
+        ("none", {}, "none has no virtual address: the swarm gave it none"),
+        ("web", {"port": 9, "probe": "tcp", "published": True}, "web does not publish port 9/tcp"),
+        ("web", {"port": 81, "probe": "tcp", "published": True, "at": "h3"}, "in mode host, and h3 runs no task of it"),
+        ("none", {"port": 82, "probe": "tcp", "published": True}, "in mode host, and it has no task"),
+        ("web", {"port": 82, "probe": "tcp", "published": True, "at": "h2"}, "port 82/tcp of web.2 was not published"),
+    ],
+)
+def test_what_a_service_does_not_have_can_not_be_dialled(target: str, fields: dict[str, object], problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        swarm_dial("client", target, **fields)

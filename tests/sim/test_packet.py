@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.packet import Ethernet, Icmp, IPv4, Packet, Proto, Tcp, TcpFlag, Udp, cidr, dotted, ip, mask_of
+from sim.packet import Esp, Ethernet, Icmp, IPv4, Packet, Proto, Tcp, TcpFlag, Udp, cidr, dotted, ip, mask_of
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -53,3 +53,11 @@ def test_packet_is_known_again_from_its_fields(address, ttl, df, port, flags, pa
     error = Packet(ip=IPv4(1, address, Proto.ICMP), l4=Icmp(3, 1), inner=tcp)
     for packet in (tcp, error):
         assert Packet.from_fields(packet.fields()).fields() == packet.fields()
+
+
+def test_esp_is_a_header_and_a_length_and_its_secret_shows_nowhere():
+    sealed = Packet(ip=IPv4(1, 2, Proto.ESP), esp=Esp("spi(a>b#2)", 5), payload=bytes(132),
+                    sealed=Packet(ip=IPv4(1, 2, Proto.UDP), l4=Udp(1, 4789)), secpath=True)
+    assert sealed.size() == 20 + 140 and "udp.dport" not in sealed.fields()
+    assert Packet.from_fields(sealed.fields()).fields() == sealed.fields()
+    assert sealed.snapshot().sealed is None and sealed.copy().sealed is sealed.sealed and sealed.copy().secpath

@@ -151,3 +151,91 @@ def test_replicas_are_asked_by_the_containers_name_for_the_services_means_any_of
     spec = loads("services: {web: {image: nginx, scale: 2, expose: [80]}, db: {image: postgres}}", environment={})
     by_name = {q.target for q in spec.questions if q.by == "name"}
     assert by_name == {"hopcast-web-1", "db"}
+
+
+# services of a swarm
+
+
+@pytest.fixture(scope="module")
+def stack() -> Spec:
+    return loads(
+        """
+name: shop
+services:
+  web: {image: nginx, networks: [front, back], ports: ["8080:80"], deploy: {replicas: 3}}
+  db: {image: postgres, networks: {back: {aliases: [sql]}}, deploy: {endpoint_mode: dnsrr}}
+  near: {image: x, networks: [front], x-hopcast: {stack: false}}
+networks: {front: {attachable: true}, back: }
+x-hopcast: {hosts: {h1: , h2: , h3: }}
+""",
+        environment={},
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("near -> web:80", "shop-near-1 -> web:80 tcp by name"),
+        ("near -> shop_web", "shop-near-1 -> shop_web ping by name"),
+        ("near -> web:80 by ip", "shop-near-1 -> web:80 tcp"),
+        ("near -> tasks.web:80", "shop-near-1 -> tasks.web:80 tcp by name"),
+        ("web -> tasks.sql", "shop_web.1 -> tasks.sql ping by name"),
+        ("shop_web -> sql:5432", "shop_web.1 -> sql:5432 tcp by name"),
+        ("web -> shop_web.3:80", "shop_web.1 -> shop_web.3:80 tcp"),
+        ("client -> web:80", "client -> web:80 tcp (published)"),
+        ("client -> web:8080", "client -> web:80 tcp (published)"),
+        ("client -> web:8080 at h3", "client -> web:80 tcp (published at h3)"),
+        ("h2 -> web:80 at h2", "h2 -> web:80 tcp (published at h2)"),
+        ("near -> web:80 published", "shop-near-1 -> web:80 tcp (published)"),
+        ("client -> web:81", "client -> web:81 tcp"),
+        ("client -> web:80 direct", "client -> web:80 tcp"),
+        ("client -> h2:8080", "client -> h2:8080 tcp"),
+    ],
+)
+def test_a_service_is_asked_by_name_from_inside_and_at_a_node_from_outside(
+    stack: Spec, line: str, expected: str
+) -> None:
+    assert str(parse_line(stack, line)) == expected
+
+
+def test_a_name_that_no_service_has_is_an_error() -> None:
+    spec = topology("t").network("n", driver="overlay").service("web", networks=["n"]).spec()
+    for line in ("web -> tasks.wbe", "web -> wbe"):
+        with pytest.raises(SpecError, match=r"unknown target .*did you mean"):
+            parse_line(spec, line)
+
+
+def test_a_line_that_is_three_questions_is_no_single_one() -> None:
+    spec = topology("t").container("c").fault("cut", "link down", "host").spec()
+    with pytest.raises(SpecError, match="is several questions"):
+        parse_line(spec, "client -> c around cut")
+
+
+def test_the_default_questions_ask_each_service_in_every_way_and_the_mesh_at_every_node(stack: Spec) -> None:
+    asked = [str(question) for question in default_questions(stack)]
+    assert asked == [
+        "shop-near-1 -> client ping",
+        "shop-near-1 -> web ping by name",
+        "shop-near-1 -> web:80 tcp by name",
+        "shop-near-1 -> web ping",
+        "shop-near-1 -> web:80 tcp",
+        "shop-near-1 -> tasks.web ping by name",
+        "shop-near-1 -> shop_web.1 ping",
+        "shop-near-1 -> shop_web.3 ping",
+        "shop_web.1 -> db ping by name",
+        "shop_web.1 -> db:5432 tcp by name",
+        "shop_web.1 -> tasks.db ping by name",
+        "shop_web.1 -> shop_db.1 ping",
+        "shop_web.1 -> client ping",
+        "client -> web:80 tcp (published at h1)",
+        "client -> web:80 tcp (published at h2)",
+        "client -> web:80 tcp (published at h3)",
+        "shop_db.1 -> client ping",
+    ]
+
+
+def test_a_large_stack_asks_a_few_questions_a_service() -> None:
+    builder = topology("t").network("n", driver="overlay")
+    for number in range(20):
+        builder = builder.service(f"s{number}", networks=["n"], replicas=10, ports=[f"{8000 + number}:80"])
+    assert len(builder.spec().questions) <= 20 * 12

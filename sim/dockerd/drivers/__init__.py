@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sim.dockerd.drivers.api import Driver, Engine
 from sim.dockerd.drivers.bridge import BridgeDriver
 from sim.dockerd.drivers.host import HostDriver
+from sim.dockerd.drivers.ipvlan import IpvlanDriver
 from sim.dockerd.drivers.macvlan import MacvlanDriver
 from sim.dockerd.drivers.none import NullDriver
 from sim.dockerd.drivers.overlay import OverlayDriver
@@ -15,7 +16,8 @@ from sim.errors import PlumbError
 from sim.kernel.netns import Netns
 
 DRIVERS: dict[str, type[Driver]] = {
-    "bridge": BridgeDriver, "host": HostDriver, "macvlan": MacvlanDriver, "null": NullDriver,
+    "bridge": BridgeDriver, "host": HostDriver, "ipvlan": IpvlanDriver, "macvlan": MacvlanDriver,
+    "null": NullDriver,
 }
 
 PREDEFINED = {"none": "null", "host": "host", "bridge": "bridge"}
@@ -38,6 +40,11 @@ class Registry:
     def join_swarm(self, swarm: Swarm, tunnel: int, new_netns: Callable[[str], Netns]) -> None:
         """The engine is a node now, with the address `tunnel`: it has the driver of swarm networks."""
         self.drivers["overlay"] = OverlayDriver(self.engine, swarm, tunnel, new_netns)
+
+    def leave_swarm(self) -> list[str]:
+        """The engine is no node any more: the labels of the namespaces that go with the swarm's networks."""
+        overlay = self.drivers.pop("overlay", None)
+        return overlay.leave_swarm() if overlay is not None else []
 
     def get(self, name: str) -> Driver:
         """Raises PlumbError for a driver that the engine does not have, or that it would refuse."""

@@ -10,6 +10,7 @@ from sim.dockerd.endpoint import Endpoint
 from sim.dockerd.firewall.api import Firewall
 from sim.dockerd.network import Network
 from sim.dockerd.portmap import PortMapper
+from sim.dockerd.swarm import Peer
 from sim.kernel.netns import Netns
 
 
@@ -50,8 +51,20 @@ class Driver:
         """Where the default route of an endpoint on this network may lead (`SetGateway`)."""
         return network.gateway
 
+    def mac_address(self, container: str, network: Network, asked: str, drawn: str) -> str:
+        """An endpoint's MAC address: the one that was asked for, if any, else what the engine draws. Empty where the
+        engine knows none. Raises PlumbError."""
+        return asked or drawn
+
     def join(self, endpoint: Endpoint, sandbox: Netns, device: str) -> None:
         """Give a sandbox its interface on the network."""
+
+    def hear_of(self, network: Network, peers: list[Peer]) -> None:
+        """Which endpoints of other engines there are, as far as this engine hears."""
+
+    def leave_swarm(self) -> list[str]:
+        """What is there for networks of the swarm goes; the labels of its namespaces."""
+        return []
 
     def publish(self, endpoint: Endpoint, box: spec.Container) -> None:
         """`ProgramExternalConnectivity`: the container's published ports lead to this endpoint. Raises PlumbError."""

@@ -3,10 +3,11 @@ network there is a namespace of its own with a bridge `br0`, the containers' vet
 other engines.
 
 Each remote endpoint is a permanent neighbour entry (address -> MAC) and an entry of vxlan0's forwarding database
-(MAC -> that engine's address): the driver programs what others learn by flooding. No rule of iptables is written.
+(MAC -> that engine's address): the driver programs what others learn by flooding. Rules of iptables are written for
+encrypted networks only (`encryption.py`).
 
 Follows libnetwork of moby v20.10: drivers/overlay/ov_network.go, joinleave.go, peerdb.go.
-Left out: encryption (`--opt encrypted`), several subnets, IPv6.
+Left out: several subnets, IPv6.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Address
 
+from sim.dockerd.drivers import encryption
 from sim.dockerd.drivers.api import Driver, Engine
+from sim.dockerd.drivers.encryption import Encryption
 from sim.dockerd.endpoint import Endpoint
 from sim.dockerd.network import Network
 from sim.dockerd.swarm import Peer, Swarm
@@ -36,7 +39,9 @@ class OverlayDriver(Driver):
     def __init__(self, engine: Engine, swarm: Swarm, tunnel: int, new_netns: Callable[[str], Netns]) -> None:
         super().__init__(engine)
         self.swarm, self.tunnel, self.new_netns = swarm, tunnel, new_netns
+        self.encryption = Encryption(engine.netns, tunnel)
         self.namespaces: dict[str, Netns] = {}
+        self._hearing: dict[str, Callable[[Peer], None]] = {}
 
     def gateway(self, network: Network) -> IPv4Address | None:
         """None: br0 has the gateway's address, but nothing is routed there."""
@@ -45,13 +50,16 @@ class OverlayDriver(Driver):
     def create_network(self, network: Network) -> None:
         """What `initSubnetSandbox` makes for an engine's first endpoint on the network."""
         shared = self.swarm.networks[network.name]
+        if _secure(network):
+            self.encryption.network_added(shared.vni)
         label = f"ov({network.name})@{self.engine.netns.label}"
         netns = self.namespaces[network.name] = self.new_netns(label)
         netns.add_bridge(BRIDGE, f"mac({label}:{BRIDGE})")
         netns.add_address(BRIDGE, f"{shared.gateway}/{shared.pool.network.prefixlen}")
         vxlan = VxlanDevice(VXLAN, netns, f"mac({label}:{VXLAN})", self.engine.netns, shared.vni, _mtu(network))
         netns.enslave(BRIDGE, VXLAN)
-        shared.listen(partial(self._peer_add, vxlan))
+        hear = self._hearing[network.name] = partial(self._peer_add, vxlan, secure=_secure(network))
+        shared.listen(hear)
 
     def join(self, endpoint: Endpoint, sandbox: Netns, device: str) -> None:
         assert endpoint.address is not None
@@ -61,13 +69,40 @@ class OverlayDriver(Driver):
         sandbox.add_address(device, endpoint.cidr)
         self.swarm.networks[endpoint.network.name].tell(Peer(endpoint.address, endpoint.mac, self.tunnel))
 
-    def _peer_add(self, vxlan: VxlanDevice, peer: Peer) -> None:
+    def hear_of(self, network: Network, peers: list[Peer]) -> None:
+        """`peerDBNetworkCleanup`, then `peerAdd` for each."""
+        vxlan = self.namespaces[network.name].devices[VXLAN]
+        assert isinstance(vxlan, VxlanDevice)
+        vxlan.netns.neighbours.forget(VXLAN)
+        vxlan.remotes.clear()
+        for peer in peers:
+            self._hearing[network.name](peer)
+
+    def leave_swarm(self) -> list[str]:
+        """`destroySandbox` of every network."""
+        for name, netns in self.namespaces.items():
+            self.swarm.networks[name].listeners.remove(self._hearing.pop(name))
+            for device in list(netns.devices):
+                if device != "lo" and device in netns.devices:
+                    netns.link_del(device)
+        labels = [netns.label for netns in self.namespaces.values()]
+        self.namespaces.clear()
+        return labels
+
+    def _peer_add(self, vxlan: VxlanDevice, peer: Peer, *, secure: bool) -> None:
         """`peerAddOp`: this engine's own endpoints need no entry, they are on the bridge."""
         if peer.tunnel != self.tunnel:
+            if secure:
+                self.encryption.peer_added(peer.tunnel)
             vxlan.netns.neighbours.add(vxlan.name, int(peer.address), peer.mac)
             vxlan.append(peer.mac, peer.tunnel)
 
 
 def _mtu(network: Network) -> int:
     """`maxMTU`"""
-    return (int(network.spec.options.get(MTU, "0")) or DEFAULT_MTU) - OVERHEAD
+    mtu = (int(network.spec.options.get(MTU, "0")) or DEFAULT_MTU) - OVERHEAD
+    return encryption.largest(mtu) if _secure(network) else mtu
+
+
+def _secure(network: Network) -> bool:
+    return encryption.OPTION in network.spec.options

@@ -50,6 +50,12 @@ class Firewall(Protocol):
     def port_mapped(self, mapping: PortMapping) -> None:
         """A port was published."""
 
+    def port_unmapped(self, mapping: PortMapping) -> None:
+        """A port is published no more."""
+
+    def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
+        """Ports (protocol, number) of the swarm's routing mesh: they lead to `address`, by the same number."""
+
 
 class NoFirewall:
     """`--iptables=false`: dockerd writes no rule at all."""
@@ -67,4 +73,10 @@ class NoFirewall:
         pass
 
     def port_mapped(self, mapping: PortMapping) -> None:
+        pass
+
+    def port_unmapped(self, mapping: PortMapping) -> None:
+        pass
+
+    def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
         pass

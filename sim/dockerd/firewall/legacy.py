@@ -9,7 +9,7 @@ from __future__ import annotations
 from sim.dockerd.firewall.api import BridgeRules, PortMapping
 from sim.kernel.netns import Netns
 
-DOCKER, USER = "DOCKER", "DOCKER-USER"
+DOCKER, USER, MESH = "DOCKER", "DOCKER-USER", "DOCKER-INGRESS"
 STAGE1, STAGE2 = "DOCKER-ISOLATION-STAGE-1", "DOCKER-ISOLATION-STAGE-2"
 
 
@@ -32,7 +32,12 @@ class LegacyFirewall:
         self.netns.iptables("-t filter -P FORWARD DROP")
 
     def network_added(self) -> None:
-        """`arrangeUserFilterRule`"""
+        """`arrangeIngressFilterRule`, `arrangeUserFilterRule`"""
+        if ("filter", "FORWARD", f"-j {MESH}") in self._present:
+            self._on_top(MESH)
+        self._user_chain()
+
+    def _user_chain(self) -> None:
         if ("filter", USER, "-j RETURN") not in self._present:
             self.netns.iptables(f"-t filter -N {USER}")
             self._ensure("-A", "filter", USER, "-j RETURN")
@@ -54,15 +59,45 @@ class LegacyFirewall:
 
     def port_mapped(self, mapping: PortMapping) -> None:
         """`ChainInfo.Forward`"""
+        for table, chain, rule in self._port_rules(mapping):
+            self._ensure("-A", table, chain, rule)
+
+    def port_unmapped(self, mapping: PortMapping) -> None:
+        """`ChainInfo.Forward` with `-D`"""
+        for table, chain, rule in self._port_rules(mapping):
+            self.netns.iptables(f"-t {table} -D {chain} {rule}")
+            self._present.remove((table, chain, rule))
+
+    def _port_rules(self, mapping: PortMapping) -> list[tuple[str, str, str]]:
         bridge, protocol, target = mapping.bridge, mapping.protocol, mapping.container_ip
         anywhere = mapping.host_ip == "0.0.0.0"
         dnat = (f"-p {protocol} -d {'0/0' if anywhere else mapping.host_ip} --dport {mapping.host_port} "
                 f"-j DNAT --to-destination {target}:{mapping.container_port}")
-        self._ensure("-A", "nat", DOCKER, dnat if self.hairpin else f"{dnat} ! -i {bridge}")
-        self._ensure("-A", "filter", DOCKER,
-                     f"! -i {bridge} -o {bridge} -p {protocol} -d {target} --dport {mapping.container_port} -j ACCEPT")
-        self._ensure("-A", "nat", "POSTROUTING",
-                     f"-p {protocol} -s {target} -d {target} --dport {mapping.container_port} -j MASQUERADE")
+        return [
+            ("nat", DOCKER, dnat if self.hairpin else f"{dnat} ! -i {bridge}"),
+            ("filter", DOCKER,
+             f"! -i {bridge} -o {bridge} -p {protocol} -d {target} --dport {mapping.container_port} -j ACCEPT"),
+            ("nat", "POSTROUTING",
+             f"-p {protocol} -s {target} -d {target} --dport {mapping.container_port} -j MASQUERADE"),
+        ]
+
+    def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
+        """`programIngress`"""
+        if ("nat", MESH, "-j RETURN") not in self._present:
+            for table in ("nat", "filter"):
+                self.netns.iptables(f"-t {table} -N {MESH}")
+                self._ensure("-A", table, MESH, "-j RETURN")
+        for chain in ("OUTPUT", "PREROUTING"):
+            self._ensure("-I", "nat", chain, f"-m addrtype --dst-type LOCAL -j {MESH}")
+        if ("filter", "FORWARD", f"-j {MESH}") not in self._present:
+            self._ensure("-I", "filter", "FORWARD", f"-j {MESH}")
+            self._user_chain()
+        self._ensure("-I", "nat", "POSTROUTING", f"-m addrtype --src-type LOCAL -o {bridge} -j MASQUERADE")
+        for protocol, port in ports:
+            self._ensure("-I", "nat", MESH, f"-p {protocol} --dport {port} -j DNAT --to-destination {address}:{port}")
+            self._ensure("-I", "filter", MESH,
+                         f"-m state -p {protocol} --sport {port} --state ESTABLISHED,RELATED -j ACCEPT")
+            self._ensure("-I", "filter", MESH, f"-p {protocol} --dport {port} -j ACCEPT")
 
     def _internal(self, bridge: BridgeRules) -> None:
         """`setupInternalNetworkRules`: nothing in or out but its own subnet."""

@@ -43,21 +43,22 @@ def test_gateway_is_nobodys_address_on_the_host() -> None:
         ("10.1.0.0/24", "eth0"), ("default", "eth0")]
 
 
-def test_network_without_a_parent_hangs_on_a_dummy_and_has_no_gateway() -> None:
+@pytest.mark.parametrize("internal", [False, True])
+def test_network_without_a_parent_hangs_on_a_dummy_and_has_a_gateway_that_is_nobody(internal: bool) -> None:
     daemon = engine()
-    daemon.network_create(network("lan", driver="macvlan", subnet="10.1.0.0/24"))
+    daemon.network_create(network("lan", driver="macvlan", subnet="10.1.0.0/24", internal=internal))
     daemon.container_run(on("lan", name="web"))
     assert daemon.netns.devices["dm(lan)"].kind == "dummy"
-    assert [r.dst for r in daemon.sandboxes["web"].routes.entries] == ["10.1.0.0/24"]
+    assert [r.dst for r in daemon.sandboxes["web"].routes.entries] == ["10.1.0.0/24", "default"][:2 - internal]
 
 
 def test_containers_on_a_dummy_reach_each_other_and_nobody_else() -> None:
     asked = (topology().network("lan", driver="macvlan", subnet="10.1.0.0/24")
              .container("web", networks=["lan"], listens=[80]).container("app", networks=["lan"])
              .client(routes=["10.1.0.0/24 via 192.168.99.101"])
-             .ask("app -> web:80").ask("app -> client ping by ip").ask("client -> web ping").spec())
+             .ask("app -> web:80").ask("app -> client ping by ip", timeout=4).ask("client -> web ping").spec())
     reached, out, into = (answer.outcome for answer in predict(asked).answers)
-    assert (reached, out, into) == (Outcome.REACHED, Outcome.NET_UNREACHABLE, Outcome.NET_UNREACHABLE)
+    assert (reached, out, into) == (Outcome.REACHED, Outcome.HOST_UNREACHABLE, Outcome.NET_UNREACHABLE)
 
 
 def test_two_networks_without_a_parent_have_a_dummy_each() -> None:
@@ -67,7 +68,7 @@ def test_two_networks_without_a_parent_have_a_dummy_each() -> None:
     assert {"dm(lan1)", "dm(lan2)"} <= daemon.netns.devices.keys()
 
 
-@pytest.mark.parametrize("parent", ["docker0", "eth0.10"])
+@pytest.mark.parametrize("parent", ["docker0", "docker0.10"])
 def test_parent_that_is_not_modelled_is_refused_by_hopcast_and_not_in_dockers_name(parent: str) -> None:
     with pytest.raises(SpecError, match="not modelled"):
         engine().network_create(network("lan", driver="macvlan", options={"parent": parent}))
@@ -94,3 +95,30 @@ def test_second_network_on_a_parent_is_refused_on_the_engine_that_has_both() -> 
     build(two("h2"))
     with pytest.raises(PlumbError, match="is already using parent interface eth0"):
         build(two("h1"))
+
+
+def test_sub_interface_that_is_not_there_is_made_and_shared_by_the_networks_containers() -> None:
+    daemon = engine()
+    daemon.network_create(network("ten", **LAN | {"options": {"parent": "eth0.10"}}))
+    daemon.container_run(on("ten", name="web"))
+    daemon.container_run(on("ten", name="app"))
+    made = daemon.netns.devices["eth0.10"]
+    assert (made.kind, made.options, made.up, made.addresses) == ("vlan", "protocol 802.1Q id 10", True, [])
+    assert made.macvlans is not None and len(made.macvlans.devices) == 2
+
+
+def test_a_parent_and_its_sub_interfaces_are_three_parents() -> None:
+    daemon = engine()
+    for number, parent in enumerate(("eth0", "eth0.10", "eth0.20"), 1):
+        options = {"parent": parent}
+        daemon.network_create(network(f"lan{number}", driver="macvlan", subnet=f"10.{number}.0.0/24", options=options))
+        daemon.container_run(on(f"lan{number}", name=f"web{number}"))
+    assert {"eth0.10", "eth0.20"} <= daemon.netns.devices.keys()
+
+
+def test_one_vlan_under_two_names_is_refused_by_the_kernel() -> None:
+    daemon = engine()
+    daemon.network_create(network("ten", **LAN | {"options": {"parent": "eth0.10"}}))
+    again = {"parent": "eth0.010"}
+    with pytest.raises(PlumbError, match=r"failed to create eth0\.010 vlan link: file exists"):
+        daemon.network_create(network("again", driver="macvlan", subnet="10.2.0.0/24", options=again))

@@ -85,17 +85,17 @@ def test_a_ping_with_df_larger_than_the_mtu_is_refused_and_nothing_leaves() -> N
 
 
 def test_a_router_cuts_what_may_be_cut() -> None:
-    left, router, _ = routed()
-    router.device("r2").mtu = 1000
+    left, router, right = routed()
+    router.device("r2").mtu = right.device("eth0").mtu = 1000
     sock, steps = ping(left, "10.2.0.2", 1473)
     assert sock.inbox
     assert [p.size() for p in seen(steps, "router:r2", "out")] == [996, 524, 21]
 
 
 def test_a_router_that_tracks_connections_puts_together_before_it_cuts() -> None:
-    left, router, _ = routed()
+    left, router, right = routed()
     router.iptables("-t nat -A POSTROUTING -o r2 -j MASQUERADE")
-    router.device("r2").mtu = 1000
+    router.device("r2").mtu = right.device("eth0").mtu = 1000
     sock, steps = ping(left, "10.2.0.2", 1473)
     assert sock.inbox
     assert [p.size() for p in seen(steps, "router:r2", "out")] == [996, 525]

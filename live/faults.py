@@ -1,0 +1,181 @@
+"""Faults in a lab: `inject(lab, deployment, fault)`, `mend(lab, deployment, fault)`.
+
+Each returns when the state has settled that the fault leads to, so that what is measured then is that state and not the
+way there: the carrier is gone, what dies with an engine is dead, the swarm's other engines have given the lost one up
+(some seconds after the last they heard of it), or know everything again.
+
+* `link down`: the switch's port goes down, so the host's uplink has no carrier, as with a cut cable.
+* `engine killed`: SIGKILL to dockerd. Mended by starting it again with the same data; it ends the containers that it
+  finds running. Those with a restart policy the lab starts itself, one after the other in the Spec's order: the engine
+  would start them all at once, and their addresses would come in any order.
+* `node left`: `docker swarm leave` on a worker. Mended by joining again; that gives no container its network back.
+
+Who reads the deployment afterwards finds in it what engines say then, and in `ended` the containers that run no more.
+Left out: `node drained`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from live import links, netns, swarm
+from live.deployment import INGRESS, Deployment
+from live.lab import WIRE, Lab
+from live.nodes import Nodes
+from live.refusals import engine_answers
+from sim.errors import LabError, PlumbError
+from sim.spec import Fault
+
+UPLINK = "eth0"
+LIMIT = 60.0
+"""Seconds that a step may take: a swarm gives a silent node up after five to ten."""
+PATIENCE = 8.0
+"""Seconds in which engines that hear each other again have told each other all, unless that failed."""
+ATTEMPTS = 4
+
+
+def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
+    """It goes wrong. LabError when the state is not there within LIMIT seconds."""
+    host = fault.host
+    before = _addresses(deployment)
+    match fault.kind:
+        case "link down":
+            _cut_cable(lab, deployment, host)
+        case "engine killed":
+            lab.kill_engine(host)
+            _await_parting(lab, deployment, before, host, alive=False)
+        case "node left":
+            with engine_answers(f"{host} leaves the swarm"):
+                lab.engine(host).swarm.leave()
+            _await_parting(lab, deployment, before, host, alive=False)
+            _wait(lambda: not _in_swarm(lab, deployment, host), f"{host} does not let go of the swarm's networks")
+        case _:
+            raise LabError(f"fault {fault.name}: no lab can do {fault.kind!r}")
+
+
+def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
+    """It is repaired. LabError when that does not succeed within LIMIT seconds."""
+    host, spec = fault.host, deployment.spec
+    match fault.kind:
+        case "link down":
+            _join_cable(lab, deployment, host)
+        case "engine killed":
+            ended = [box for box in spec.containers if box.host == host and box.name not in deployment.ended]
+            lab.start_engine_again(host)
+            if spec.in_swarm:
+                _await_nodes(lab, deployment)
+            for box in ended:
+                deployment.ended.add(box.name)
+                if box.restart != "no" and _start(lab, deployment, box.name):
+                    deployment.ended.discard(box.name)
+        case "node left":
+            swarm.join(lab, spec, host)
+    deployment.refresh()
+    if spec.in_swarm:
+        swarm.settle(deployment, limit=2 * LIMIT)
+
+
+def _join_cable(lab: Lab, deployment: Deployment, host: str) -> None:
+    """The switch's port goes up, and the swarm's engines find each other.
+
+    As soon as they hear of each other they exchange all that they know, once. In one case out of a few that fails
+    ("node … is unknown to memberlist"), and the next exchange is half a minute to a minute away. Then the cable is cut
+    and joined once more, which leads to the same state sooner.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        netns.call(lab.netns_path(WIRE), netns.link_up, lab.port(host))
+        _wait(lambda: netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} gets no carrier")
+        if not deployment.spec.in_swarm or attempt == ATTEMPTS:
+            return
+        with suppress(LabError):
+            return swarm.settle(deployment, limit=PATIENCE)
+        _cut_cable(lab, deployment, host)
+
+
+def _cut_cable(lab: Lab, deployment: Deployment, host: str) -> None:
+    netns.call(lab.netns_path(WIRE), netns.link_down, lab.port(host))
+    _wait(lambda: not netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} still has a carrier")
+    _await_parting(lab, deployment, _addresses(deployment), host, alive=True)
+
+
+def _start(lab: Lab, deployment: Deployment, container: str) -> bool:
+    """`docker start`. False when the engine refuses, as where the container whose namespace it shares has ended."""
+    box = deployment.spec.container(container)
+    assert box is not None
+    try:
+        with engine_answers(f"container {container}"):
+            lab.engine(box.host).api.start(deployment.containers[container])
+    except PlumbError:
+        return False
+    return True
+
+
+def _addresses(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """Network of the swarm -> container -> its address there. Also reads what an engine that is killed can't say."""
+    shared = [network.name for network in deployment.spec.networks if network.scope == "swarm"]
+    there: dict[str, dict[str, str]] = {name: {} for name in shared}
+    for box in deployment.spec.containers:
+        deployment.inspect(box.name)
+        for name in shared:
+            address = deployment.address_of(box.name, name)
+            if address and box.name not in deployment.ended:
+                there[name][box.name] = address
+    return there
+
+
+def _await_parting(
+    lab: Lab, deployment: Deployment, members: dict[str, dict[str, str]], lost: str, *, alive: bool
+) -> None:
+    """Until the others' tunnels lead to `lost` no more, and they know none of its names; and if it is `alive`, until
+    its tunnels lead to none of the others."""
+    spec = deployment.spec
+    if not spec.in_swarm:
+        return
+    gone = spec.uplink_address(lost)
+    namespaces = deployment.engine_namespaces()
+    for network in (INGRESS, *members):
+        for host in spec.hosts:
+            inside = namespaces.get(f"ov({network})@{host.name}")
+            if inside is None or (host.name == lost and not alive):
+                continue
+            _wait(lambda: not [remote for _, _, remote in links.permanent(inside)[1]  # noqa: B023 (called at once)
+                               if host.name == lost or remote == gone],  # noqa: B023
+                  f"{host.name} still has tunnels on {network} that lead nowhere")
+    for network, there in members.items():
+        home = {name: box.host for name in there if (box := spec.container(name))}
+        for other in {home[name] for name in there} - {lost}:
+            asker = deployment.netns_path(next(name for name in there if home[name] == other))
+            for name in [each for each in there if home[each] == lost]:
+                known = str(deployment.inspect(name)["Name"]).removeprefix("/")
+                _wait(lambda: not netns.call(asker, swarm.resolve, f"{known}.{network}"),  # noqa: B023
+                      f"{other} still knows the name {name} on {network}")
+
+
+def _in_swarm(lab: Lab, deployment: Deployment, host: str) -> bool:
+    """Has the engine anything left of a swarm: a network, or a container on one?"""
+    deployment.refresh()
+    shared = {INGRESS, *(network.name for network in deployment.spec.networks if network.scope == "swarm")}
+    containers = [box.name for box in deployment.spec.containers
+                  if box.host == host and box.name not in deployment.ended]
+    return (bool(shared & {name for where, name in deployment.network_ids if where == host})
+            or any(deployment.address_of(name, network) for name in containers for network in shared)
+            or any(path.name.startswith(("1-", "lb_", INGRESS)) for path in lab.sandboxes(host).iterdir()))
+
+
+def _await_nodes(lab: Lab, deployment: Deployment) -> None:
+    """Until the manager has all nodes ready, and each its ingress sandbox."""
+    nodes = Nodes(lab.engine(deployment.spec.hosts[0].name))
+    _wait(lambda: all(node["Status"]["State"] == "ready" for node in nodes.look().values()),
+          "the swarm's nodes are not ready again")
+    for host in deployment.spec.hosts:
+        swarm.await_ingress(lab, host.name)
+
+
+def _wait(done: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not done():
+        if time.monotonic() > deadline:
+            raise LabError(otherwise, mend="see the lab's dockerd.log")
+        time.sleep(0.05)

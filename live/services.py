@@ -1,0 +1,156 @@
+"""The services of a Spec onto a real swarm, as `docker stack deploy` makes them, so that a prediction can be made.
+
+What a swarm does at once, it does in an order that it draws: it starts the tasks of a service together, and takes any
+of the nodes that its scheduler finds equally good. So a service is created without tasks and then scaled up by one, and
+the next task waits until the one before runs: addresses come in the order of the tasks. While a task is placed, those
+nodes are paused that could have been taken just as well (`Container.rivals`); which nodes these are stays the
+scheduler's own decision, and so does everything else: a task that comes to run elsewhere is a disagreement, and said.
+A service of mode global gets its nodes one after the other in the same way.
+
+A task's process sleeps, as every container's of the lab (`live/image.py`). Left out: everything that moves no packet
+(resources, health checks, rolling updates, restart policies: swarm's defaults).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from live import image
+from live.deployment import Machines
+from live.nodes import Nodes
+from live.refusals import engine_answers
+from sim.errors import LabError, PlumbError
+from sim.spec import Container, Service, Spec
+
+LIMIT = 60.0
+"""Seconds that a service or a task may take."""
+POLL = 0.05
+FAILED = ("complete", "shutdown", "failed", "rejected", "orphaned", "remove")
+"""States from which a task does not come back (swarmkit's api/types.proto)."""
+NO_NODE = "no suitable node"
+"""What the scheduler says of a task that waits for a node to become able to take it."""
+
+Progress = Callable[[str], None]
+
+
+def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
+    """Creates every service and waits until its tasks run: task label -> container's id. PlumbError in the engine's
+    words when it refuses one, or when a task comes to run where it was not predicted."""
+    containers: dict[str, str] = {}
+    if not spec.services:
+        return containers
+    manager = machines.engine(spec.hosts[0].name)
+    nodes = Nodes(manager)
+    nodes.label({host.name: host.labels for host in spec.hosts})
+    for service in spec.services:
+        tasks = spec.tasks(service.name)
+        say(f"service {service.name}")
+        if service.mode == "global":
+            nodes.make(dict.fromkeys((box.host for box in tasks), "pause"))
+        create(manager, service, tasks)
+        for count, box in enumerate(tasks, 1):
+            say(f"task {box.name}")
+            if service.mode == "global":
+                nodes.make({box.host: "active"})
+            else:
+                nodes.make({host.name: "pause" if host.name in box.rivals else "active" for host in spec.hosts})
+                scale(manager, service, count)
+            containers[box.name] = _until_runs(manager, nodes, service, box)
+        if service.mode == "replicated":
+            nodes.make(dict.fromkeys((host.name for host in spec.hosts), "active"))
+    return containers
+
+
+def create(manager: Any, service: Service, tasks: tuple[Container, ...] = ()) -> None:
+    """`docker service create`, without tasks yet; returns when the service has its virtual addresses and ports."""
+    said = body(service, tasks)
+    with engine_answers(f"service {service.name}"):
+        manager.api.create_service(said["TaskTemplate"], name=service.name, mode=said["Mode"],
+                                   endpoint_spec=said["EndpointSpec"])
+    _wait(lambda: _is_allocated(manager, service), f"service {service.name} gets no addresses")
+
+
+def scale(manager: Any, service: Service, replicas: int) -> None:
+    """`docker service scale`"""
+    with engine_answers(f"service {service.name}"):
+        now = manager.api.inspect_service(service.name)
+        manager.api.update_service(service.name, now["Version"]["Index"], name=service.name,
+                                   mode={"Replicated": {"Replicas": replicas}}, fetch_current_spec=True)
+
+
+def body(service: Service, tasks: tuple[Container, ...] = ()) -> dict[str, Any]:
+    """The request that creates a service (Engine API: ServiceCreate). What is said of its containers is the same for
+    all of its tasks, and stands with the first."""
+    box = tasks[0] if tasks else Container(name=service.name)
+    hosts = [" ".join(reversed(entry.split(":", 1))) for entry in box.extra_hosts]
+    return {
+        "Name": service.name,
+        "TaskTemplate": {
+            "ContainerSpec": {
+                "Image": image.local_name(box.image), "Command": list(image.SLEEP), "StopSignal": "SIGKILL",
+                "Hostname": box.hostname, "Hosts": hosts, "Sysctls": dict(box.sysctls),
+                "DNSConfig": {"Nameservers": list(box.dns), "Search": list(box.dns_search),
+                              "Options": list(box.dns_opt)},
+            },
+            "Networks": [{"Target": a.network, "Aliases": list(a.aliases)} for a in service.attachments],
+            "Placement": {"Constraints": list(service.constraints)},
+            "LogDriver": {"Name": "none"},
+        },
+        "Mode": {"Global": {}} if service.mode == "global" else {"Replicated": {"Replicas": 0}},
+        "EndpointSpec": {
+            "Mode": service.endpoint_mode,
+            "Ports": [{"Protocol": port.protocol, "TargetPort": port.target, "PublishMode": port.mode}
+                      | ({"PublishedPort": port.published} if port.published else {}) for port in service.ports],
+        },
+    }
+
+
+def _is_allocated(manager: Any, service: Service) -> bool:
+    """Has the manager given it what it gives before there is a task?"""
+    with engine_answers(f"service {service.name}"):
+        endpoint = manager.api.inspect_service(service.name).get("Endpoint") or {}
+    drawn = [port for port in endpoint.get("Ports") or () if port["PublishMode"] == "ingress"]
+    networks = {*(["ingress"] if service.ingress_ports else []), *(a.network for a in service.attachments)}
+    return (all(port.get("PublishedPort") for port in drawn) and len(drawn) == len(service.ingress_ports)
+            and (service.endpoint_mode != "vip" or len(endpoint.get("VirtualIPs") or ()) == len(networks)))
+
+
+def _until_runs(manager: Any, nodes: Nodes, service: Service, box: Container) -> str:
+    """The id of the task's container."""
+    seen: dict[str, Any] = {}
+
+    def runs() -> bool:
+        tasks = [task for task in _tasks(manager, service) if _label(task, nodes, service) == box.name]
+        if tasks:
+            seen.update(tasks[0]["Status"])
+            said = seen.get("Err") or seen["State"]
+            where = nodes.host_of.get(tasks[0].get("NodeID", ""), "")
+            if where and where != box.host:
+                raise PlumbError(f"the swarm runs it on {where}, predicted was {box.host}", where=f"task {box.name}")
+            if seen["State"] in FAILED or said.startswith(NO_NODE):
+                raise PlumbError(said, where=f"task {box.name}")
+        return seen.get("State") == "running"
+
+    _wait(runs, f"task {box.name} does not run after {LIMIT:.0f} s")
+    return str(seen["ContainerStatus"]["ContainerID"])
+
+
+def _tasks(manager: Any, service: Service) -> list[dict[str, Any]]:
+    with engine_answers(f"service {service.name}"):
+        tasks: list[dict[str, Any]] = manager.api.tasks({"service": service.name})
+    return tasks
+
+
+def _label(task: dict[str, Any], nodes: Nodes, service: Service) -> str:
+    last = task.get("Slot", 0) if service.mode == "replicated" else nodes.host_of.get(task.get("NodeID", ""), "")
+    return f"{service.name}.{last}"
+
+
+def _wait(done: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not done():
+        if time.monotonic() > deadline:
+            raise LabError(otherwise, mend="see the lab's dockerd.log")
+        time.sleep(POLL)

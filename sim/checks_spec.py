@@ -1,0 +1,160 @@
+"""What objects of a Spec say of each other: who is named twice, who is on which network and host, who asks whom.
+
+As `checks.py`, which has the objects one by one; `checks_swarm.py` has services and faults.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sim.checks import check_address, check_fixed_address, unique
+from sim.checks_swarm import check_faults, check_services
+from sim.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from sim.spec import Attachment, Container, Question, Spec
+
+
+def check_spec(spec: Spec) -> None:
+    """Everything that objects of a Spec say of each other. Raises SpecError."""
+    unique((n.name for n in spec.networks), "two networks are named", "networks")
+    unique(spec.labels(), "two namespaces are named", "containers, hosts and clients")
+    machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
+    unique([*machines, *{c.service for c in spec.containers}], "a machine and a service are both named", "services")
+    addresses = [*(h.address for h in spec.hosts), *(c.address for c in spec.clients)]
+    unique((a.partition("/")[0] for a in addresses), "two machines have the address", "hosts and clients")
+    if not spec.hosts:
+        raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
+    listening: dict[tuple[str, int, str], str] = {}
+    for box in spec.containers:
+        where = f"container {box.name}"
+        if spec.host(box.host) is None:
+            raise SpecError(
+                f"unknown host {box.host!r}", where=where, mend=did_you_mean(box.host, [h.name for h in spec.hosts])
+            )
+        for attachment in box.attachments:
+            _check_attachment(spec, attachment, where)
+        _check_shared_namespace(spec, box)
+        for listener in box.listens:
+            key = (spec.netns_of(box.name), listener.port, listener.protocol)
+            if key in listening:
+                raise SpecError(
+                    f"port {listener.port}/{listener.protocol} is in use by {listening[key]}, whose "
+                    "network namespace it shares",
+                    where=where,
+                    mend="let one of them listen elsewhere",
+                )
+            listening[key] = box.name
+    check_services(spec)
+    check_faults(spec)
+    for index, question in enumerate(spec.questions):
+        check_question(spec, question, f"question {index}")
+
+
+def _check_attachment(spec: Spec, attachment: Attachment, where: str) -> None:
+    net = next((n for n in spec.networks if n.name == attachment.network), None)
+    if net is None:
+        raise SpecError(
+            f"unknown network {attachment.network!r}",
+            where=where,
+            mend=did_you_mean(attachment.network, [n.name for n in spec.networks]),
+        )
+    if attachment.ipv4_address:
+        try:
+            check_fixed_address(attachment.ipv4_address, net)
+        except SpecError as error:
+            raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+def _check_shared_namespace(spec: Spec, box: Container) -> None:
+    seen = [box.name]
+    while box.mode.startswith("container:"):
+        other = box.mode.removeprefix("container:")
+        found = next((c for c in spec.containers if c.name == other), None)
+        if found is None:
+            raise SpecError(
+                f"unknown container {other!r} in mode {box.mode!r}",
+                where=f"container {box.name}",
+                mend=did_you_mean(other, [c.name for c in spec.containers]),
+            )
+        if found.name in seen:
+            raise SpecError(
+                f"network mode goes in a circle: {' -> '.join([*seen, found.name])}",
+                where=f"container {seen[0]}",
+                mend="give one of them a network",
+            )
+        if found.host != box.host:
+            raise SpecError(
+                f"shares the namespace of {other!r}, which is on host {found.host!r}",
+                where=f"container {box.name}",
+                mend=f"put both on host {found.host!r}",
+            )
+        seen.append(found.name)
+        box = found
+
+
+def check_question(spec: Spec, question: Question, where: str = "question") -> None:
+    """Source and target exist, and what is asked fits the target. Raises SpecError."""
+    labels = [*spec.labels(), *(c.service for c in spec.containers if c.service)]
+    services = [name for service in spec.services for name in (service.key, service.name) if name]
+    if question.source not in labels:
+        raise SpecError(f"unknown source {question.source!r}", where=where, mend=did_you_mean(question.source, labels))
+    if question.probe != "ping" and not question.port:
+        raise SpecError(f"a {question.probe} probe needs a port", where=where, mend="give one, 1-65535")
+    if question.probe == "ping" and question.port:
+        raise SpecError(
+            f"ping has no port, {question.port} was given", where=where, mend="leave the port out, or probe tcp"
+        )
+    if question.probe != "ping" and (question.df or question.size != 56):
+        raise SpecError("size and df are for pings", where=where, mend="leave them out, or probe ping")
+    _check_published(spec, question, where)
+    _check_moment(spec, question, where)
+    if question.by == "name" or question.target in (*labels, *services):
+        return
+    if not re.fullmatch(r"[\d.]+", question.target):
+        raise SpecError(
+            f"unknown target {question.target!r}",
+            where=where,
+            mend=did_you_mean(question.target, [*labels, *services]),
+        )
+    try:
+        check_address(question.target)
+    except SpecError as error:
+        raise SpecError(error.problem, where=where, mend=error.mend) from None
+
+
+def _check_published(spec: Spec, question: Question, where: str) -> None:
+    service = spec.swarm_service(question.target)
+    known = service is not None or spec.container(question.target) is not None
+    if question.published and (not known or question.by == "name" or question.probe == "ping"):
+        raise SpecError(
+            "published asks for a container's port at its host's address",
+            where=where,
+            mend="target a container, by ip, with a tcp or udp probe",
+        )
+    if not question.at:
+        return
+    if not question.published or service is None:
+        raise SpecError(
+            f"at {question.at!r} chooses the node at which a published port of a swarm service is asked",
+            where=where,
+            mend="leave it out, or ask for a port that a service publishes",
+        )
+    if spec.host(question.at) is None:
+        raise SpecError(
+            f"unknown host {question.at!r}", where=where, mend=did_you_mean(question.at, [h.name for h in spec.hosts])
+        )
+
+
+def _check_moment(spec: Spec, question: Question, where: str) -> None:
+    """During or after a fault that there is."""
+    if question.during and question.after:
+        raise SpecError("during and after exclude each other", where=where, mend="ask two questions")
+    fault, faults = question.during or question.after, [f.name for f in spec.faults]
+    if fault and fault not in faults:
+        raise SpecError(
+            f"unknown fault {fault!r}",
+            where=where,
+            mend=did_you_mean(fault, faults) or "declare it under x-hopcast: faults",
+        )

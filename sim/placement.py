@@ -1,0 +1,128 @@
+"""On which node a swarm's manager puts each task of a service.
+
+A node has to pass the filters (constraints, host ports that are free, replicas a node may have); of those that do, the
+one with the fewest tasks of this service gets the task, then the one with the fewest tasks in all. A plain container on
+a network of the swarm counts as well: each such attachment is a task of its node. Where several nodes are equal the
+manager draws; here the first in the Spec's order gets the task, and the others are its `rivals`: a measurement can see
+to it that it ends the same (a node that is paused keeps its tasks and gets no new ones).
+
+Tasks come one after the other, in slot order, as if the service were scaled up by one each time. A real manager that
+creates them at once spreads them the same way, and draws which slot goes where. A service in mode global has a task on
+each node that passes, and no rivals.
+
+Follows swarmkit as vendored in moby v20.10: manager/scheduler (`nodeLess` in scheduler.go, filter.go, nodeinfo.go,
+pipeline.go) and manager/orchestrator/global.
+Left out: resources, placement preferences, platforms, plugins, nodes that failed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sim.checks_swarm import LABELS, Constraint, read_constraint
+from sim.errors import SpecError
+from sim.spec import Container, Host, Network, Service
+
+UNSATISFIED, PORTS_TAKEN, FULL = "scheduling constraints not satisfied", "host-mode port already in use", "full"
+
+
+@dataclass(slots=True)
+class Node:
+    """A host as the scheduler sees it. `tasks` in all, `mine` of each service, `ports` published in mode host."""
+
+    host: Host
+    manager: bool
+    tasks: int = 0
+    mine: Counter[str] = field(default_factory=Counter)
+    ports: set[tuple[int, str]] = field(default_factory=set)
+
+    def satisfies(self, constraint: Constraint) -> bool:
+        """`NodeMatches`. A label that the node lacks is an empty text."""
+        if constraint.key.startswith(LABELS):
+            value = self.host.labels.get(constraint.key.removeprefix(LABELS), "")
+        elif constraint.key == "node.role":
+            value = "manager" if self.manager else "worker"
+        else:
+            value = self.host.name
+        return (value.casefold() == constraint.value.casefold()) is constraint.equal
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """The manager's. `taken` are the containers that run before any service does."""
+
+    nodes: list[Node]
+
+    @classmethod
+    def of(cls, hosts: Sequence[Host], networks: Iterable[Network], containers: Iterable[Container]) -> Scheduler:
+        """A scheduler that knows the nodes, and which of them have attachments to the swarm's networks already."""
+        scheduler = cls([Node(host, manager=index == 0) for index, host in enumerate(hosts)])
+        shared = {network.name for network in networks if network.scope == "swarm"}
+        for box in containers:
+            for node in scheduler.nodes:
+                if node.host.name == box.host:
+                    node.tasks += sum(attachment.network in shared for attachment in box.attachments)
+        return scheduler
+
+    def place(
+        self, service: Service, task: Container, replicas: int, *, max_replicas_per_node: int = 0
+    ) -> tuple[list[Container], str]:
+        """The service's tasks, each a copy of `task` with a name and a host; and a note why the others have no node
+        (empty: all have one). `replicas` does not count in mode global. SpecError when none of them finds a node.
+
+        What stays pending is no container: nothing runs there that could be asked.
+        """
+        constraints = [read_constraint(text) for text in service.constraints]
+        everywhere = service.mode == "global"
+        turns = [[node] for node in self.nodes if all(map(node.satisfies, constraints))] if everywhere else [
+            self.nodes] * replicas
+        placed: list[Container] = []
+        reason = "" if turns else self._explain([UNSATISFIED] * len(self.nodes))
+        for candidates in turns:
+            failed = [self._filtered(node, service, constraints, max_replicas_per_node) for node in candidates]
+            fit = [node for node, why in zip(candidates, failed, strict=True) if not why]
+            if not fit:
+                reason = self._explain(failed)
+                continue
+            load = min((node.mine[service.name], node.tasks) for node in fit)
+            chosen, *rivals = [node for node in fit if (node.mine[service.name], node.tasks) == load]
+            chosen.tasks += 1
+            chosen.mine[service.name] += 1
+            chosen.ports |= _host_ports(service)
+            placed.append(task.model_copy(update={
+                "name": f"{service.name}.{chosen.host.name if everywhere else len(placed) + 1}",
+                "host": chosen.host.name,
+                "task_of": service.name,
+                "rivals": tuple(node.host.name for node in rivals),
+            }))
+        if not placed and (replicas or everywhere):
+            said = f" ({', '.join(service.constraints)})" if service.constraints else ""
+            raise SpecError(reason, where=f"service {service.name}",
+                            mend=f"change its placement constraints{said}, its ports or the hosts' labels")
+        pending = f"service {service.name}: {len(placed)} tasks run, others stay pending: {reason}"
+        return placed, pending if placed and reason else ""
+
+    @staticmethod
+    def _filtered(node: Node, service: Service, constraints: list[Constraint], most: int) -> str:
+        """The first filter that the node does not pass; empty: it passes them all."""
+        if not all(node.satisfies(constraint) for constraint in constraints):
+            return UNSATISFIED
+        if node.ports & _host_ports(service):
+            return PORTS_TAKEN
+        return FULL if service.mode == "replicated" and 0 < most <= node.mine[service.name] else ""
+
+    @staticmethod
+    def _explain(failed: Iterable[str]) -> str:
+        """`Pipeline.Explain`: why there is no node, the most frequent reason first."""
+        said = []
+        for why, count in Counter(failed).most_common():
+            nodes = f"{count} node{'s' if count > 1 else ''}"
+            said.append("max replicas per node limit exceed" if why == FULL else f"{why} on {nodes}")
+        return f"no suitable node ({'; '.join(said)})"
+
+
+def _host_ports(service: Service) -> set[tuple[int, str]]:
+    """What a node can have once. A port that the engine draws is no obstacle."""
+    return {(port.published, port.protocol) for port in service.ports if port.mode == "host" and port.published}

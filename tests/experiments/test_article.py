@@ -1,0 +1,70 @@
+"""The article's rows: what was predicted, measured and decided, a section a line."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.article import NOT_YET, SECTIONS, rows
+from experiments.compare import Check, compare_ways, describe_ways, not_made
+from experiments.demo import scenario
+from experiments.measure import Measurement, Observation
+from experiments.verify import Verification
+from sim.predict import Prediction, predict
+from sim.spec import Spec
+from sim.trace import Answer, Outcome
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    return scenario("single-host")
+
+
+@pytest.fixture(scope="module")
+def prediction(spec: Spec) -> Prediction:
+    return predict(spec)
+
+
+def judged(spec: Spec, prediction: Prediction, verdict: bool | None, why: str = "") -> Verification:
+    def checks(index: int) -> tuple[Check, Check]:
+        text = str(prediction.questions[index])
+        if verdict is None:
+            return not_made("reachability", text, "", why), not_made("path", text, "", why)
+        return Check("reachability", text, verdict, "", ""), Check("path", text, verdict, "", "")
+
+    seen = [Observation(dial, answer) for dial, answer in zip(prediction.dials, prediction.answers, strict=True)]
+    measurement = Measurement("20.10.24", prediction.plumbing, [], seen, {})
+    return Verification(spec, prediction, measurement, [], [checks(i) for i in range(len(prediction.questions))])
+
+
+def test_every_section_of_the_article_has_a_row_and_the_plugin_one_says_not_yet(
+    spec: Spec, prediction: Prediction
+) -> None:
+    found = {row.section: row for row in rows({"single-host": judged(spec, prediction, True)})}
+    assert list(found) == ["default bridge", "user-defined bridge", "host", "macvlan", "none", "overlay", "ingress",
+                           "plugin"]
+    assert found["plugin"].verdict == found["plugin"].predicted == NOT_YET
+    assert found["none"].verdict == "agreed" and found["none"].predicted == found["none"].measured
+
+
+def test_every_question_of_the_articles_scenarios_belongs_to_one_section() -> None:
+    for name in {section.scenario for section in SECTIONS} - {""}:
+        for question in scenario(name).questions:
+            assert [s.title for s in SECTIONS if s.scenario == name and s.has(question.group)], question
+
+
+def test_a_section_that_this_kernel_cannot_measure_is_never_agreed(spec: Spec, prediction: Prediction) -> None:
+    why = "can't be measured here: kernel lacks ip_vs"
+    row = rows({"single-host": judged(spec, prediction, None, why)})[0]
+    assert (row.verdict, row.measured, row.why) == ("not measured", "nothing", why)
+
+
+def test_a_disagreement_shows_in_its_section(spec: Spec, prediction: Prediction) -> None:
+    assert rows({"single-host": judged(spec, prediction, False)})[0].verdict == "disagreed"
+
+
+def test_an_answer_that_is_one_of_those_drawn_agrees_and_another_does_not() -> None:
+    one, two = (Answer(Outcome.REACHED, "10.0.1.2", name, "10.0.1.9") for name in ("web.1", "web.2"))
+    assert compare_ways([one, two], two).agreed
+    assert describe_ways([one, two]) == "reached web.1 or web.2 at 10.0.1.2, seen as 10.0.1.9"
+    other = compare_ways([one, two], Answer(Outcome.REACHED, "10.0.1.2", "web.3", "10.0.1.9"))
+    assert not other.agreed and "web.3" in other.detail

@@ -1,0 +1,58 @@
+"""Round robin over a run: a balancer that skips or repeats a task is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from experiments.compare import Check
+from experiments.rotation import Seen, rotations
+from sim.predict import Prediction, predict
+from sim.trace import Answer, Outcome
+from tests.sim.test_mesh import swarm, to_the_mesh
+
+
+@pytest.fixture(scope="module")
+def prediction() -> Prediction:
+    asked = [to_the_mesh("client", "192.168.99.101") for _ in range(6)]
+    return predict(swarm(*asked, to_the_mesh("client", "192.168.99.102")))
+
+
+def seen(*tasks: str, attempts: Sequence[int] = ()) -> list[Seen]:
+    return [(Answer(Outcome.REACHED, "192.168.99.101", task, "10.0.0.2"), attempts[index] if attempts else 1)
+            for index, task in enumerate(tasks)]
+
+
+def judged(prediction: Prediction, observed: list[Seen]) -> list[Check]:
+    return rotations([(prediction.ways(index), each) for index, each in enumerate(observed)])
+
+
+def test_ipvs_gives_connections_to_the_tasks_in_turn(prediction: Prediction) -> None:
+    observed = seen("web.2", "web.1", "web.3", "web.2", "web.1", "web.3", "web.1")
+    checks = judged(prediction, observed)
+    assert [(c.agreed, c.where) for c in checks] == [(True, "ingress_sbox@h1")]
+    assert "web.1, web.2, web.3" in checks[0].subject
+
+
+def test_a_balancer_that_repeats_a_task_out_of_turn_is_found(prediction: Prediction) -> None:
+    observed = seen("web.2", "web.1", "web.3", "web.1", "web.2", "web.3", "web.1")
+    check, = judged(prediction, observed)
+    assert check.agreed is False and "web.2, web.1, web.3, web.1" in check.observed
+
+
+def test_a_connection_nobody_told_the_task_of_takes_its_turn_as_well(prediction: Prediction) -> None:
+    observed = seen("web.2", "", "web.3", "web.2", "web.1", "web.3", "web.1")
+    assert judged(prediction, observed)[0].agreed
+    observed = seen("web.2", "", "web.1", "web.3", "web.2", "web.1", "web.1")
+    assert judged(prediction, observed)[0].agreed is False
+
+
+def test_after_a_question_that_was_asked_again_the_count_starts_anew(prediction: Prediction) -> None:
+    observed = seen("web.2", "web.1", "web.1", "web.1", "web.3", "web.2", "web.1", attempts=[1, 1, 2, 1, 1, 1, 1])
+    assert judged(prediction, observed)[0].agreed
+
+
+def test_each_nodes_balancer_has_a_turn_of_its_own(prediction: Prediction) -> None:
+    observed = seen("web.1", "web.2", "web.3", "web.1", "web.2", "web.3", "web.3")
+    assert all(check.agreed for check in judged(prediction, observed))
