@@ -3,30 +3,42 @@
 Sniffers stand at every interface of every host, client and container for the whole time. Before each question the
 caches are made cold (neighbours, FDB, conntrack), as the prediction starts from cold ones; after it the capture goes on
 until the wire has been quiet for `SETTLE` seconds. A question of which frames were lost is asked once more, from cold.
+
+`Running` is a topology that stands and can be asked, as often as one likes; `measure` is the whole from nothing to
+nothing. Both run on a host and in a micro-VM's guest alike, and what they find goes over a wire as JSON and back
+(`as_dict`, `from_dict`): frames by their headers and lengths, which is all that is ever compared.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, get_type_hints
 
-from live import names, rules
+from pydantic import TypeAdapter
+
+from live import names, rules, where
 from live.capture import Capture, Point
 from live.cold import Caches
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
+from live.names import Names
+from live.patience import factor, patient
 from live.probe import probe
 from live.responder import ListenerAt, Responders
 from sim.dial import dial as make_dial
 from sim.errors import LabError, SpecError
 from sim.plumbing import Plumbing
 from sim.spec import Client, Container, Dial, Question, Spec
-from sim.trace import Answer, Trace
+from sim.trace import Answer, Outcome, Trace
 
 SETTLE = 0.05
 """Seconds without a frame after which a question counts as over."""
+TAKE_LIMIT = 2.0
+"""Seconds after which the capture of a question ends although frames still come."""
 ATTEMPTS = 2
 
 Progress = Callable[[str, int, int], None]
@@ -44,6 +56,18 @@ class Observation:
     until: float = 0.0
     why: str = ""
 
+    def as_dict(self) -> dict[str, Any]:
+        return {"dial": self.dial.model_dump(mode="json") if self.dial else None,
+                "answer": self.answer.as_dict() if self.answer else None,
+                "trace": self.trace.as_dict(), "until": self.until, "why": self.why}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Observation:
+        """What `as_dict` made."""
+        answer = row["answer"] and Answer(**row["answer"] | {"outcome": Outcome(row["answer"]["outcome"])})
+        return cls(Dial(**row["dial"]) if row["dial"] else None, answer, Trace.from_dict(row["trace"]), row["until"],
+                   row["why"])
+
 
 @dataclass(slots=True)
 class Measurement:
@@ -55,6 +79,89 @@ class Measurement:
     points: list[str]
     observations: list[Observation]
     seconds: dict[str, float]
+    where: str = ""
+    """`micro-VM (TCG)`: not on this machine's own kernel. Times from an emulated one mean nothing."""
+    kernel: str = ""
+    """As `uname -r` says there."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON; all but the frames' payloads, of which only the lengths are kept."""
+        rows = {name: adapter.dump_python(getattr(self, name), mode="json") for name, adapter in _adapters().items()}
+        return rows | {"observations": [seen.as_dict() for seen in self.observations]}
+
+    @classmethod
+    def from_dict(cls, rows: Mapping[str, Any]) -> Measurement:
+        """What `as_dict` made."""
+        values = {name: adapter.validate_python(rows[name]) for name, adapter in _adapters().items()}
+        return cls(observations=[Observation.from_dict(row) for row in rows["observations"]], **values)
+
+
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    """What turns each field of a Measurement into JSON and back, but its observations."""
+    return {name: TypeAdapter(kind) for name, kind in get_type_hints(Measurement).items() if name != "observations"}
+
+
+class Running:
+    """A topology that is up and deployed, and what its engines built: it can be asked as often as one likes."""
+
+    def __init__(self, lab: Lab, deployment: Deployment, known: Names, plumbing: Plumbing,
+                 seconds: dict[str, float]) -> None:
+        self.lab, self.deployment, self.known, self.plumbing, self.seconds = lab, deployment, known, plumbing, seconds
+
+    @classmethod
+    def up(cls, spec: Spec, progress: Callable[[str], None]) -> Running:
+        """Brings up a lab for `spec` and deploys it there. LabError where that can't be done, PlumbError where an
+        engine refuses the topology; nothing is left then."""
+        stage = _Stages()
+        lab = Lab.up(spec, progress=progress)
+        try:
+            stage.over("lab up")
+            deployment = deploy(lab, spec, progress)
+            stage.over("deploy")
+            progress("reading what the engine built")
+            known = names.learn(deployment)
+            plumbing = rules.snapshot(deployment, known)
+            stage.over("plumbing")
+        except BaseException:
+            lab.down()
+            raise
+        return cls(lab, deployment, known, plumbing, stage.seconds)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.lab.down()
+
+    def ask(self, questions: Sequence[Question], progress: Progress) -> Measurement:
+        """Every question, from cold caches, watched everywhere."""
+        stage = _Stages()
+        deployment = self.deployment
+        engine = str(self.lab.engine(deployment.spec.hosts[0].name).version()["Version"])
+        paths = deployment.namespaces()
+        points = [Point(label, device, str(paths[label]), real) for label, device, real in self.known.points()]
+        observations = []
+        with (Responders(_listeners(deployment)), Capture(points, mac_symbol=self.known.mac) as capture,
+              Caches(deployment) as caches):
+            for index, question in enumerate(questions):
+                progress(str(question), index, len(questions))
+                observations.append(_ask(deployment, question, index, capture, caches))
+        stage.over("questions")
+        return Measurement(engine, self.plumbing, [f"{p.label}:{p.device}" for p in points], observations,
+                           self.seconds | stage.seconds, where.here(), where.kernel())
+
+
+class _Stages:
+    """How long each stage took, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._begun = time.monotonic()
+
+    def over(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._begun, 3)
+        self._begun = now
 
 
 def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | None = None) -> Measurement:
@@ -62,36 +169,13 @@ def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | N
     where an engine refuses the topology."""
     say = progress or (lambda what, done, total: None)
     total = len(questions)
-    begun = time.monotonic()
-    seconds: dict[str, float] = {}
-
-    def stage(name: str) -> None:
-        nonlocal begun
-        now = time.monotonic()
-        seconds[name] = round(now - begun, 3)
-        begun = now
-
-    with Lab.up(spec, progress=lambda what: say(what, 0, total)) as lab:
-        stage("lab up")
-        deployment = deploy(lab, spec, lambda what: say(what, 0, total))
-        stage("deploy")
-        say("reading what the engine built", 0, total)
-        known = names.learn(deployment)
-        plumbing = rules.snapshot(deployment, known)
-        engine = str(lab.engine(spec.hosts[0].name).version()["Version"])
-        stage("plumbing")
-        where = deployment.namespaces()
-        points = [Point(label, device, str(where[label]), real) for label, device, real in known.points()]
-        observations = []
-        with (Responders(_listeners(deployment)), Capture(points, mac_symbol=known.mac) as capture,
-              Caches(deployment) as caches):
-            for index, question in enumerate(questions):
-                say(str(question), index, total)
-                observations.append(_ask(deployment, question, index, capture, caches))
+    with Running.up(spec, lambda what: say(what, 0, total)) as running:
+        found = running.ask(questions, say)
         say("removing the lab", total, total)
-        stage("questions")
-    stage("lab down")
-    return Measurement(engine, plumbing, [f"{p.label}:{p.device}" for p in points], observations, seconds)
+        stage = _Stages()
+    stage.over("lab down")
+    found.seconds |= stage.seconds
+    return found
 
 
 def _listeners(deployment: Deployment) -> list[ListenerAt]:
@@ -110,20 +194,22 @@ def _ask(deployment: Deployment, question: Question, index: int, capture: Captur
     source = str(deployment.netns_path(dial.source))
     box = spec.container(dial.source)
     found = Observation(dial)
+    # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
+    asked = dial.model_copy(update={"pause": dial.pause * factor()})
     for _ in range(ATTEMPTS):
         caches.flush()
         begun = time.monotonic()
         capture.mark()
         try:
             if box is not None:
-                found.answer = probe(dial, source, deployment.pid(box.name))
+                found.answer = probe(asked, source, deployment.pid(box.name))
             else:
                 etc = deployment.etc(dial.source)
-                found.answer = probe(dial, source, resolv_conf=str(etc / "resolv.conf"), hosts=str(etc / "hosts"))
+                found.answer = probe(asked, source, resolv_conf=str(etc / "resolv.conf"), hosts=str(etc / "hosts"))
         except LabError as error:
             found.why = str(error)
             return found
-        found.trace = capture.take(SETTLE)
+        found.trace = capture.take(patient(SETTLE), patient(TAKE_LIMIT))
         found.until = time.monotonic() - begun
         if not found.trace.lost:
             break

@@ -7,7 +7,7 @@ into `experiments/compare.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,8 @@ class Verification:
         return {
             "file": self.spec.file, "name": self.spec.name, "why_not_measured": self.why_not,
             "engine": self.measurement.engine if self.measurement else "",
+            "where": self.measurement.where if self.measurement else "",
+            "kernel": self.measurement.kernel if self.measurement else "",
             "points": self.measurement.points if self.measurement else [],
             "seconds": self.seconds,
             "totals": self.totals.as_dict(),
@@ -89,13 +91,15 @@ def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
 
 
 def verify(
-    spec: Spec, *, questions: Sequence[Question] | None = None, progress: Progress | None = None
+    spec: Spec, *, questions: Sequence[Question] | None = None, progress: Progress | None = None,
+    measuring: Callable[..., Measurement] | None = None,
 ) -> Verification:
-    """Predict `spec`, then prove it on real engines. LabError where no lab can run."""
+    """Predict `spec`, then prove it on real engines. LabError where no lab can run. `measuring`: in place of `measure`,
+    and called as it is (`experiments/micro_vm.py`)."""
     begun = time.monotonic()
     prediction = predict(spec, observed=True, questions=questions)
     predicted = time.monotonic()
-    measurement = measure(spec, prediction.questions, progress=progress)
+    measurement = (measuring or measure)(spec, prediction.questions, progress=progress)
     measured = time.monotonic()
     plumbing = compare_plumbing(prediction.plumbing, measurement.plumbing)
     answers = _compare(spec, prediction, measurement)

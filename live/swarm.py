@@ -23,6 +23,7 @@ from pyroute2 import IPRoute
 
 from live import links, netns
 from live.deployment import Deployment, Machines
+from live.patience import patient
 from sim.errors import LabError
 from sim.spec import Spec
 
@@ -120,7 +121,7 @@ def _known(name: str) -> bool:
 
 
 def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + patient(LIMIT)
     while not done():
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")

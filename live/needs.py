@@ -1,0 +1,40 @@
+"""Which features of a kernel a topology needs, by the doctor's names, and for what: what everybody has is left out.
+
+`live/doctor.py` says which of them this machine's kernel has. Where one is missing, a micro-VM has it (`live/vm`).
+"""
+
+from __future__ import annotations
+
+from sim.spec import Network, Spec
+
+DRIVERS = {"overlay": "vxlan", "macvlan": "macvlan", "ipvlan": "ipvlan"}
+"""Network driver -> what its devices are."""
+PARENT = "parent"
+ENCRYPTED = "encrypted"
+
+
+def needed(spec: Spec) -> dict[str, str]:
+    """Feature -> the first object that needs it."""
+    found: dict[str, str] = {}
+    for network in spec.networks:
+        for feature in of_network(network):
+            found.setdefault(feature, f"network {network.name}")
+    if spec.underlay.delay:
+        found.setdefault("netem", "the underlay's delay")
+    if spec.underlay.rate:
+        found.setdefault("tbf", "the underlay's rate")
+    return found
+
+
+def of_network(network: Network) -> list[str]:
+    """What the engine asks the kernel for when it makes a network."""
+    features = [DRIVERS[network.driver]] if network.driver in DRIVERS else []
+    if network.driver in ("macvlan", "ipvlan"):
+        parent = network.options.get(PARENT, "")
+        if not parent:
+            features.append("dummy")
+        elif "." in parent:
+            features.append("8021q")
+    if network.driver == "overlay" and network.options.get(ENCRYPTED, "false").lower() != "false":
+        features.append("esp")
+    return features
