@@ -227,21 +227,22 @@ def walk(
 def verify(
     file: File,
     out: Annotated[Path | None, typer.Option(help="also write data.json, summary.md and plots there")] = None,
+    vm: Annotated[bool | None, typer.Option(
+        "--vm/--no-vm", help="measure in a micro-VM, or not; else if this machine can't", show_default=False)] = None,
     json: Json = False,
 ) -> None:
-    """Predict, deploy on real engines in a private lab, probe, capture, and compare packet by packet. Needs root."""
+    """Predict, deploy on real engines in a private lab, probe, capture, and compare packet by packet."""
+    from experiments import micro_vm
     from experiments.verify import verify as verify_spec
     from live.doctor import examine
 
     spec = compose.load(file)
     forecast_of(spec)  # what the engine would refuse is said before a lab is built
-    report = examine()
-    if not report.can_run_lab:
-        raise LabError(f"nothing can be measured here: {report.why_not}", mend="hopcast doctor tells all")
+    measuring = micro_vm.place(spec, examine(), vm, lambda what: print(what, file=sys.stderr))
     if not json:
         say_notes(spec)
     with on_stderr() as progress:
-        verification = verify_spec(spec, progress=progress)
+        verification = verify_spec(spec, progress=progress, measuring=measuring)
     if out is not None:
         from experiments.publish import publish
 

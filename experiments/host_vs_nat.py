@@ -26,7 +26,7 @@ import typer
 from experiments import calibrate, latency_plots, results
 from experiments.calibrate import Counts, Interval
 from experiments.provenance import provenance
-from live import latency
+from live import latency, where
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
@@ -219,6 +219,7 @@ def run(out: Path | None = None, *, rounds: int = ROUNDS, costs: Path | None = N
 
     `out` and `costs`: a folder for the results, a file for the cost model; those under results/ unless given.
     """
+    where.refuse_times("latency")
     spec, asked = topology(), scenarios()
     count(spec, asked)
     with Lab.up(spec, progress=say) as lab:

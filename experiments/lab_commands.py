@@ -1,8 +1,12 @@
-"""`hopcast lab`: a lab that stays until it is told to go, to look at with Docker's and Linux's own tools."""
+"""`hopcast lab`: a lab that stays until it is told to go, to look at with Docker's and Linux's own tools.
+
+In namespaces of this machine, or in a micro-VM (`--vm`), which needs no root; `exec` runs a command in the latter.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +22,7 @@ from sim.spec import Spec
 if TYPE_CHECKING:
     from live.state import Record
 
-lab_app = typer.Typer(no_args_is_help=True, help="A private lab with real Docker Engines: up, status, down.")
+lab_app = typer.Typer(no_args_is_help=True, help="A private lab with real Docker Engines: up, exec, status, down.")
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
 
 
@@ -26,16 +30,20 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else"
 def up(
     file: Annotated[Path | None, typer.Argument(
         help="a Compose file to deploy; without one: a host and a client, empty", show_default=False)] = None,
+    vm: Annotated[bool, typer.Option("--vm", help="in a micro-VM: no root, and a kernel that has everything")] = False,
     json: Json = False,
 ) -> None:
     """Bring up a lab and leave it: hosts and clients in namespaces of their own, an engine on each host."""
-    from live.deploy import deploy
-    from live.lab import Lab
-
     spec = compose.load(file) if file else Spec()
     def say(what: str) -> None:
         if not json:
             print(what, file=sys.stderr)
+
+    if vm:
+        _up_in_vm(spec, say, json)
+        return
+    from live.deploy import deploy
+    from live.lab import Lab
 
     with Lab.up(spec, keep=True, progress=say) as lab:
         deployment = deploy(lab, spec, say)
@@ -54,12 +62,60 @@ def up(
     print(f"  end it with: hopcast lab down {row['run']}")
 
 
+def _up_in_vm(spec: Spec, say: Callable[[str], None], json: bool) -> None:
+    from experiments import micro_vm
+
+    with micro_vm.standing(spec, say, keep=True) as guest:
+        row = guest.record.as_dict()
+    if json:
+        sys.stdout.write(results.to_json(row))
+        return
+    print(f"lab {row['run']} is up in a {row['where']}")
+    for host in row["hosts"]:
+        print(f"  {host}: hopcast lab exec {row['run']} --on {host} docker ps")
+    print(f"  end it with: hopcast lab down {row['run']}")
+
+
+@lab_app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def exec(
+    run: Annotated[str, typer.Argument(help="the lab's id", show_default=False)],
+    command: Annotated[list[str], typer.Argument(help="what to run, as one would in a shell", show_default=False)],
+    on: Annotated[str, typer.Option(
+        help="a host, client or container, @wire or @dns; else the guest itself", show_default=False)] = "",
+) -> None:
+    """Run a command in a lab that is up in a micro-VM; its output and its exit code. Put --on before the lab's id."""
+    from live.vm.guest import Guest
+
+    with Guest.attach(run) as guest:
+        answer = guest.ask("execute", {"command": " ".join(command), "on": on})
+    sys.stdout.write(answer["output"])
+    raise typer.Exit(answer["code"])
+
+
+@lab_app.command()
+def image(
+    fresh: Annotated[bool, typer.Option("--fresh", help="build it again, with what Debian has now")] = False,
+    json: Json = False,
+) -> None:
+    """Build the micro-VM's image, if it is not there: Debian's packages and this project, as any user."""
+    from live.vm import image as images
+
+    built = images.ready(lambda what: None if json else print(what, file=sys.stderr), fresh=fresh).as_dict()
+    if json:
+        sys.stdout.write(results.to_json(built))
+        return
+    print(f"{built['folder']}: {built['bytes'] >> 20} MB; Linux {built['kernel']}, Docker Engine {built['engine']}, "
+          f"{len(built['debs'])} Debian packages, {len(built['wheels'])} Python packages")
+
+
 @lab_app.command()
 def status(json: Json = False) -> None:
     """Every lab of which something is there."""
     from live import cleanup, state
+    from live.vm import runs
 
     rows = [describe(record) for record in state.records()]
+    rows += [{"engines": {}, "namespaces": {}} | record.as_dict() for record in runs.records()]
     known = {row["run"] for row in rows}
     rows += [{"run": run, "state": "left over", "engines": {}, "namespaces": {}, "name": ""}
              for run in cleanup.present() if run not in known]
@@ -73,7 +129,7 @@ def status(json: Json = False) -> None:
     for heading in ("lab", "state", "topology", "engines", "namespaces"):
         table.add_column(heading, overflow="fold")  # an engine's URL is there to be copied
     for row in rows:
-        table.add_row(row["run"], row["state"], row["name"], "\n".join(row["engines"].values()),
+        table.add_row(row["run"], row["state"], row["name"], "\n".join(row["engines"].values()) or row.get("where", ""),
                       "\n".join(row["namespaces"].values()))
     Console().print(table)
 
@@ -87,11 +143,16 @@ def down(
 ) -> None:
     """End labs and remove all that they left."""
     from live import cleanup
+    from live.vm import runs
 
-    present = cleanup.present()
+    present = [*cleanup.present(), *(record.run for record in runs.records())]
     if run and run not in present:
         raise LabError(f"no lab {run} is there", mend="hopcast lab status shows those that are")
-    ended = ([run] if cleanup.down(run, force=force) else []) if run else cleanup.down_all(force=force)
+    ended = runs.end_all(run, force=force)
+    if not run:
+        ended += cleanup.down_all(force=force)
+    elif not ended and cleanup.down(run, force=force):
+        ended = [run]
     left = [r for r in ([run] if run else present) if r not in ended]
     if json:
         sys.stdout.write(results.to_json({"ended": ended, "in_use": left}))

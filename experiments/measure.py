@@ -1,24 +1,28 @@
 """The measured half of a verification: a lab with real engines, the topology on it, every question asked and captured.
 
 Sniffers stand at every interface of every host, client and container; where faults happen, phase by phase
-(`sim/phases.py`): at those that there are then. Before each question the
-caches are made cold (neighbours, FDB, conntrack), as the prediction starts from cold ones; after it the capture goes on
-until the wire has been quiet for `SETTLE` seconds. A question of which frames were lost, by the
-capture or by a cable, is asked again, from cold.
+(`sim/phases.py`): at those that there are then. Before each question the caches are made cold (neighbours, FDB,
+conntrack), as the prediction starts from cold ones; after it the capture goes on until the wire has been quiet for
+`SETTLE` seconds. A question of which frames were lost, by the capture or by a cable, is asked again, from cold.
+
+`Running` is a topology that stands and can be asked; `measure` is the whole from nothing to nothing. Both run on a host
+and in a micro-VM's guest alike.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from types import TracebackType
 
-from live import faults, features, names, rules
+from experiments.measurement import Measurement, Observation
+from live import faults, features, names, rules, where
 from live.capture import Capture, Point
 from live.cold import Caches
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
+from live.patience import factor, patient
 from live.probe import probe
 from live.responder import ListenerAt, Responders
 from sim.dial import dial as make_dial
@@ -26,11 +30,13 @@ from sim.dial import not_dialled
 from sim.errors import LabError, SpecError
 from sim.phases import phases
 from sim.plumbing import Plumbing
-from sim.spec import Client, Container, Dial, Question, Spec
-from sim.trace import Answer, Outcome, Trace
+from sim.spec import Client, Container, Question, Spec
+from sim.trace import Answer, Outcome
 
 SETTLE = 0.05
 """Seconds without a frame after which a question counts as over."""
+TAKE_LIMIT = 2.0
+"""Seconds after which the capture of a question ends although frames still come."""
 ATTEMPTS = 2
 LOSSY_ATTEMPTS = 8
 """Where cables lose frames: predictions are of the case in which they lose none of a question's."""
@@ -39,35 +45,59 @@ Progress = Callable[[str, int, int], None]
 """(what is being done, questions done, questions in all)"""
 
 
-@dataclass(slots=True)
-class Observation:
-    """One question, measured. `answer` None: it could not be asked, and `why` says so (`dial` None: the engine gave
-    nothing to dial). `until`: how long it was watched, in seconds. `lost`: frames that cables lost meanwhile."""
+class Running:
+    """A topology that is up and deployed, and what its engines built: it can be asked as often as one likes."""
 
-    dial: Dial | None = None
-    answer: Answer | None = None
-    trace: Trace = field(default_factory=Trace)
-    until: float = 0.0
-    why: str = ""
-    lost: int = 0
-    points: list[str] = field(default_factory=list)
-    """Where sniffers stood."""
-    attempts: int = 1
-    """How often it was asked until no frame was lost."""
+    def __init__(self, lab: Lab, deployment: Deployment, plumbing: Plumbing, seconds: dict[str, float]) -> None:
+        self.lab, self.deployment, self.plumbing, self.seconds = lab, deployment, plumbing, seconds
+
+    @classmethod
+    def up(cls, spec: Spec, progress: Callable[[str], None]) -> Running:
+        """Brings up a lab for `spec` and deploys it there. LabError where that can't be done, PlumbError where an
+        engine refuses the topology; nothing is left then."""
+        stage = _Stages()
+        lab = Lab.up(spec, progress=progress)
+        try:
+            stage.over("lab up")
+            deployment = deploy(lab, spec, progress)
+            stage.over("deploy")
+            progress("reading what the engine built")
+            plumbing = rules.snapshot(deployment)
+            stage.over("plumbing")
+        except BaseException:
+            lab.down()
+            raise
+        return cls(lab, deployment, plumbing, stage.seconds)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.lab.down()
+
+    def ask(self, questions: Sequence[Question], progress: Progress) -> Measurement:
+        """Every question, from cold caches, watched everywhere; faults on the way."""
+        stage = _Stages()
+        engine = str(self.lab.engine(self.deployment.spec.hosts[0].name).version()["Version"])
+        observations = _ask_all(self.lab, self.deployment, questions, progress)
+        points = sorted({point for seen in observations for point in seen.points})
+        stage.over("questions")
+        lacking = frozenset(feature for feature, why in features.tried().items() if why)
+        return Measurement(engine, self.plumbing, points, observations, self.seconds | stage.seconds, lacking,
+                           where.here(), where.kernel())
 
 
-@dataclass(slots=True)
-class Measurement:
-    """`observations`: one a question, in the order asked. `points`: where sniffers stood. `seconds`: how long each
-    stage took."""
+class _Stages:
+    """How long each stage took, in seconds."""
 
-    engine: str
-    plumbing: Plumbing
-    points: list[str]
-    observations: list[Observation]
-    seconds: dict[str, float]
-    lacking: frozenset[str] = frozenset()
-    """Features that the kernel which measured has not, by the doctor's names."""
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._begun = time.monotonic()
+
+    def over(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self._begun, 3)
+        self._begun = now
 
 
 def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | None = None) -> Measurement:
@@ -75,31 +105,13 @@ def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | N
     where an engine refuses the topology."""
     say = progress or (lambda what, done, total: None)
     total = len(questions)
-    begun = time.monotonic()
-    seconds: dict[str, float] = {}
-
-    def stage(name: str) -> None:
-        nonlocal begun
-        now = time.monotonic()
-        seconds[name] = round(now - begun, 3)
-        begun = now
-
-    with Lab.up(spec, progress=lambda what: say(what, 0, total)) as lab:
-        stage("lab up")
-        deployment = deploy(lab, spec, lambda what: say(what, 0, total))
-        stage("deploy")
-        say("reading what the engine built", 0, total)
-        known = names.learn(deployment)
-        plumbing = rules.snapshot(deployment, known)
-        engine = str(lab.engine(spec.hosts[0].name).version()["Version"])
-        stage("plumbing")
-        observations = _ask_all(lab, deployment, questions, say)
-        points = sorted({point for seen in observations for point in seen.points})
+    with Running.up(spec, lambda what: say(what, 0, total)) as running:
+        found = running.ask(questions, say)
         say("removing the lab", total, total)
-        stage("questions")
-    stage("lab down")
-    lacking = frozenset(feature for feature, why in features.tried().items() if why)
-    return Measurement(engine, plumbing, points, observations, seconds, lacking)
+        stage = _Stages()
+    stage.over("lab down")
+    found.seconds |= stage.seconds
+    return found
 
 
 def _ask_all(lab: Lab, deployment: Deployment, questions: Sequence[Question], say: Progress) -> list[Observation]:
@@ -113,8 +125,8 @@ def _ask_all(lab: Lab, deployment: Deployment, questions: Sequence[Question], sa
             (faults.inject if going else faults.mend)(lab, deployment, phase.fault)
         if not phase.questions:
             continue
-        known, where = names.learn(deployment), deployment.namespaces()
-        points = [Point(label, device, str(where[label]), real) for label, device, real in known.points()]
+        known, paths = names.learn(deployment), deployment.namespaces()
+        points = [Point(label, device, str(paths[label]), real) for label, device, real in known.points()]
         with (Responders(_listeners(deployment)), Caches(deployment) as caches,
               Capture(points, mac_symbol=known.mac, spi_symbol=known.spi) as capture):
             for index in phase.questions:
@@ -147,6 +159,8 @@ def _ask(
     source = str(deployment.netns_path(dial.source))
     box = spec.container(dial.source)
     found = Observation(dial)
+    # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
+    asked = dial.model_copy(update={"pause": dial.pause * factor()})
     for attempt in range(LOSSY_ATTEMPTS if spec.lossy else ATTEMPTS):
         found.attempts = attempt + 1
         caches.flush()
@@ -155,14 +169,14 @@ def _ask(
         capture.mark()
         try:
             if box is not None:
-                found.answer = probe(dial, source, deployment.pid(box.name))
+                found.answer = probe(asked, source, deployment.pid(box.name))
             else:
                 etc = deployment.etc(dial.source)
-                found.answer = probe(dial, source, resolv_conf=str(etc / "resolv.conf"), hosts=str(etc / "hosts"))
+                found.answer = probe(asked, source, resolv_conf=str(etc / "resolv.conf"), hosts=str(etc / "hosts"))
         except LabError as error:
             found.why = str(error)
             return found
-        found.trace = capture.take(SETTLE + 2 * spec.flight)
+        found.trace = capture.take(patient(SETTLE + 2 * spec.flight), patient(TAKE_LIMIT))
         found.until = time.monotonic() - begun
         found.lost = losses() - before
         if not found.trace.lost and not found.lost:

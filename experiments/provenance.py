@@ -13,14 +13,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def provenance(*, engine: str = "", seed: int | None = None) -> dict[str, Any]:
-    """What a result's JSON carries beside its data. `engine`: version of the one that was measured, empty for none."""
+def provenance(*, engine: str = "", kernel: str = "", where: str = "", seed: int | None = None) -> dict[str, Any]:
+    """What a result's JSON carries beside its data. `engine`: version of the one that was measured, empty for none;
+    `kernel` and `where`: those that measured, empty for this machine's own."""
     return {
         "hopcast": _version(),
         "git": _git("rev-parse", "HEAD") or "not a git checkout",
         "git_changes": bool(_git("status", "--porcelain", "--", ".", ":!results")),
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "kernel": platform.release(),
+        "kernel": kernel or platform.release(),
+        "measured_in": where or "network namespaces of this machine",
         "machine": platform.machine(),
         "cpu": cpu_model(),
         "cpus": os.cpu_count() or 0,

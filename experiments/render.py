@@ -259,7 +259,8 @@ def sentence(of: Verification) -> str:
     whole = total.checked + total.not_made
     if of.measurement is None:
         return f"0 of {whole} predictions checked: nothing was measured, because of {of.why_not}"
-    text = f"{total.checked} of {whole} predictions checked on Docker Engine {of.measurement.engine}: "
+    text = f"{total.checked} of {whole} predictions checked on Docker Engine {of.measurement.engine}"
+    text += f" in a {of.measurement.where}: " if of.measurement.where else ": "
     text += f"{total.agreed} agreed, {total.disagreed} disagreed"
     return text + (f", {total.not_made} could not be measured" if total.not_made else "")
 

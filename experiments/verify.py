@@ -7,7 +7,7 @@ into `experiments/compare.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ from experiments.compare import (
     not_made,
 )
 from experiments.dialogue import Event, events
-from experiments.measure import Measurement, Observation, Progress, measure
+from experiments.measure import Progress, measure
+from experiments.measurement import Measurement, Observation
 from experiments.rotation import rotations
 from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
@@ -65,6 +66,8 @@ class Verification:
         return {
             "file": self.spec.file, "name": self.spec.name, "why_not_measured": self.why_not,
             "engine": self.measurement.engine if self.measurement else "",
+            "where": self.measurement.where if self.measurement else "",
+            "kernel": self.measurement.kernel if self.measurement else "",
             "points": self.measurement.points if self.measurement else [],
             "seconds": self.seconds,
             "totals": self.totals.as_dict(),
@@ -107,13 +110,15 @@ def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
 
 
 def verify(
-    spec: Spec, *, questions: Sequence[Question] | None = None, progress: Progress | None = None
+    spec: Spec, *, questions: Sequence[Question] | None = None, progress: Progress | None = None,
+    measuring: Callable[..., Measurement] | None = None,
 ) -> Verification:
-    """Predict `spec`, then prove it on real engines. LabError where no lab can run."""
+    """Predict `spec`, then prove it on real engines. LabError where no lab can run. `measuring`: in place of `measure`,
+    and called as it is (`experiments/micro_vm.py`)."""
     begun = time.monotonic()
     prediction = predict(spec, observed=True, questions=questions)
     predicted = time.monotonic()
-    measurement = measure(spec, prediction.questions, progress=progress)
+    measurement = (measuring or measure)(spec, prediction.questions, progress=progress)
     measured = time.monotonic()
     without = _on_this_kernel(spec, prediction, measurement)
     plumbing = [_or_not_made(check, without.plumbing.get(check.subject, ()))

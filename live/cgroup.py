@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from live.patience import patient
 from sim.errors import LabError
 
 ROOT = "hopcast"
@@ -67,7 +68,7 @@ def processes(run: str, *path: str) -> list[int]:
 
 def kill(run: str, *, limit: float = 10.0) -> None:
     """SIGKILL to every process of the run, again until none is left. LabError after `limit` seconds."""
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + patient(limit)
     while left := processes(run):
         for pid in left:
             with suppress(ProcessLookupError):
@@ -81,7 +82,7 @@ def kill(run: str, *, limit: float = 10.0) -> None:
 
 def remove(run: str, *, limit: float = 5.0) -> None:
     """Removes the run's directories from every hierarchy; waits up to `limit` seconds for the kernel to let go."""
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + patient(limit)
     for mount in set(hierarchies().values()):
         top = mount / ROOT / run
         while top.is_dir():

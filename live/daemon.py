@@ -24,6 +24,7 @@ import docker
 from docker.errors import DockerException
 
 from live import cgroup, engine
+from live.patience import patient
 from sim.errors import LabError
 from sim.spec import Engine, Host
 
@@ -94,6 +95,7 @@ class Dockerd:
 
     def wait_ready(self, limit: float = READY_LIMIT) -> docker.DockerClient:
         """A client of the engine once it answers. LabError with its last words when it ends or `limit` seconds pass."""
+        limit = patient(limit)
         deadline = time.monotonic() + limit
         while True:
             if self.process is not None and self.process.poll() is not None:
@@ -101,7 +103,7 @@ class Dockerd:
                                f"{self.last_words()}")
             if (self.folder / "docker.sock").exists():
                 try:
-                    return docker.DockerClient(base_url=self.url, version="auto", timeout=API_TIMEOUT)
+                    return docker.DockerClient(base_url=self.url, version="auto", timeout=round(patient(API_TIMEOUT)))
                 except DockerException:
                     pass
             if time.monotonic() > deadline:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from live import cgroup, engine, features
+from live.vm import qemu
 from sim.errors import LabError
 
 KERNEL: dict[str, tuple[bool, str, str]] = {
@@ -45,6 +46,7 @@ TOOLS: dict[str, tuple[bool, str, str]] = {
     "sockperf": (False, "latency measurements", "apt-get install sockperf"),
     "iperf3": (False, "throughput measurements", "apt-get install iperf3"),
     "conntrack": (False, "looking at NAT mappings by hand", "apt-get install conntrack"),
+    qemu.BINARY: (False, "a micro-VM: measuring without root, or what this kernel lacks", qemu.GET),
 }
 """Program -> (does the lab need it, what for, how to get it)."""
 
@@ -108,6 +110,9 @@ def _privileges() -> list[Item]:
     detail = "version 2" if set(mounted) == {"unified"} else "version 1" if mounted else "none is mounted"
     items.append(Item("privilege", "cgroups", writable if root else None, detail, "dockerd, and ending what it started",
                       "mount the cgroup hierarchies at /sys/fs/cgroup, writable", True))
+    kvm = os.access(qemu.KVM_DEVICE, os.R_OK | os.W_OK)
+    items.append(Item("privilege", "kvm", kvm, "" if kvm else f"{qemu.KVM_DEVICE} can't be used: emulation, "
+                      "about ten times slower", "a faster micro-VM", "join the group that may open /dev/kvm", False))
     return items
 
 

@@ -13,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cache
 
+from live.patience import patient
 from sim.errors import LabError
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -61,7 +62,8 @@ def found() -> Engine | None:
     if not path:
         return None
     try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=patient(20),
+                              check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r"version\s+([^\s,]+)", said)

@@ -17,6 +17,7 @@ from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 
 from live import engine, netns, xfrm
+from live.patience import patient
 from sim.errors import LabError
 
 IP_VS_SO_GET_VERSION = 64 + 1024 + 64
@@ -57,7 +58,7 @@ def command(program: str, *arguments: str) -> str:
     if not path:
         return f"no {program} here"
     try:
-        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=TRY_LIMIT)
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=patient(TRY_LIMIT))
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     if done.returncode == 0:

@@ -32,6 +32,7 @@ from types import FrameType, TracebackType
 import docker
 
 from live import cgroup, cleanup, daemon, engine, features, nameserver, netns, shaping, state, swarm
+from live.patience import patient
 from sim.errors import LabError, SpecError
 from sim.spec import Spec
 
@@ -244,7 +245,7 @@ class Lab:
                                    start_new_session=True)
         assert process.stdout is not None and process.stderr is not None
         self._nameserver = process
-        if not select.select([process.stdout], [], [], NAMESERVER_LIMIT)[0] or not process.stdout.readline():
+        if not select.select([process.stdout], [], [], patient(NAMESERVER_LIMIT))[0] or not process.stdout.readline():
             process.kill()
             raise LabError(f"the lab's name server did not start: {process.stderr.read().decode(errors='replace')}")
         process.stdout.close()

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from live import where
 from sim.errors import LabError
 
 PORT = 11111
@@ -65,6 +66,7 @@ def ping_pong(client: Path, server: Path, address: str, port: int = PORT, *, lis
     `listen` is the port on which the server listens, where a published one is dialled. LabError when sockperf is
     missing, nobody answers, or a time limit passes. Both processes have ended when this returns or raises.
     """
+    where.refuse_times("latency")
     if missing := missing_tools():
         raise LabError(f"latency needs {', '.join(missing)}", mend="apt-get install sockperf util-linux")
     cpu = first_cpu() if cpu is None else cpu

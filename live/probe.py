@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from live.dialling import dial_address
+from live.patience import patient
 from live.serve import hurry
 from sim.errors import LabError
 from sim.spec import Dial
@@ -74,7 +75,7 @@ def probe(dial: Dial, netns: str, resolver_pid: int | None = None, *, resolv_con
 def _listen(dial: Dial, pipe: int) -> Answer:
     """The child's messages: the address once known, then the answer or what went wrong."""
     text, address = "", dial.address
-    end = time.monotonic() + (dial.resolve_timeout if dial.name else dial.timeout + SLACK)
+    end = time.monotonic() + (dial.resolve_timeout if dial.name else dial.timeout + patient(SLACK))
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     while poll.poll(max(0.0, end - time.monotonic()) * 1000):
@@ -89,7 +90,7 @@ def _listen(dial: Dial, pipe: int) -> Answer:
                 raise LabError(f"the probe from {dial.source} can't run: {message['error']}")
             if "outcome" in message:
                 return Answer(**message | {"outcome": Outcome(message["outcome"])})
-            address, end = message["address"], time.monotonic() + dial.timeout + SLACK
+            address, end = message["address"], time.monotonic() + dial.timeout + patient(SLACK)
     if address:
         return Answer(Outcome.TIMEOUT, address, detail="the probe did not end in time")
     return Answer(Outcome.NAME_UNANSWERED, detail=f"no answer within {dial.resolve_timeout:g} s")

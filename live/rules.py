@@ -19,6 +19,7 @@ from live import balance, engine, inspect, links, names, netns
 from live.deployment import Deployment
 from live.links import Link
 from live.names import Names
+from live.patience import patient
 from sim.errors import LabError
 from sim.packet import dotted
 from sim.plumbing import Interface, Namespace, Plumbing, Route
@@ -86,7 +87,7 @@ def _iptables_save() -> dict[str, list[str]]:
     if not tool:
         raise LabError("no iptables-save on this machine", mend="apt-get install iptables")
     try:
-        done = subprocess.run([tool], capture_output=True, text=True, timeout=SAVE_LIMIT, check=True)
+        done = subprocess.run([tool], capture_output=True, text=True, timeout=patient(SAVE_LIMIT), check=True)
     except subprocess.SubprocessError as error:
         raise LabError(f"iptables-save failed: {getattr(error, 'stderr', '') or error}") from error
     tables: dict[str, list[str]] = {}

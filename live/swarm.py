@@ -24,6 +24,7 @@ from pyroute2 import IPRoute
 
 from live import balance, links, netns
 from live.deployment import INGRESS, INGRESS_SANDBOX, Deployment, Machines
+from live.patience import patient
 from sim.errors import LabError
 from sim.spec import Spec
 
@@ -219,7 +220,7 @@ def _records(answer: bytes, at: int, count: int) -> Iterator[bytes]:
 
 
 def _wait(done: Callable[[], bool], otherwise: str, limit: float = LIMIT) -> None:
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + patient(limit)
     while not done():
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")

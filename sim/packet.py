@@ -277,7 +277,7 @@ class Packet:
         if self.l4 is not None:
             flat["l4.csum"] = self.csum
             flat["payload.length"] = len(self.payload)
-        if self.esp is not None:
+        if self.esp is not None or (self.ip is not None and self.ip.offset):  # a later fragment is all payload
             flat["payload.length"] = len(self.payload)
         if self.inner is not None:
             flat |= {f"inner.{key}": value for key, value in self.inner.fields().items()}

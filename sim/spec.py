@@ -123,9 +123,9 @@ class Dial(Model):
     """Seconds between the handshake of a tcp question and its request: long enough for a docker-proxy that finds nobody
     behind it to hang up, so that it is no race whether it does so before or after the request."""
     resolve_timeout: float = 2.5
-    """Seconds after which a name that is still being resolved counts as unanswered; libc itself would go on for 10. Less
-    than the three after which ARP gives up, so that it is no race whether an engine that can't reach its upstream server
-    hears so in time."""
+    """Seconds after which a name that is still being resolved counts as unanswered; libc itself would go on for 10.
+    Less than the three after which ARP gives up, so that it is no race whether an engine that can't reach its upstream
+    server hears so in time."""
 
 
 class Spec(Model):

@@ -271,8 +271,8 @@ class TcpSocket(Socket):
         yield from self.wake()
 
     def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
-        """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`). A smaller path
-        MTU is no error, the next segments are smaller."""
+        """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`). A smaller
+        path MTU is no error, the next segments are smaller."""
         if self.state is State.SYN_SENT and outcome is not Outcome.TOO_LARGE:
             self.error = outcome
             self._gone()

@@ -7,7 +7,7 @@ import pytest
 from experiments.article import NOT_YET, SECTIONS, rows
 from experiments.compare import Check, compare_ways, describe_ways, not_made
 from experiments.demo import scenario
-from experiments.measure import Measurement, Observation
+from experiments.measurement import Measurement, Observation
 from experiments.verify import Verification
 from sim.predict import Prediction, predict
 from sim.spec import Spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import experiments.verify
-from experiments.measure import Measurement, Observation
+from experiments.measurement import Measurement, Observation
 from experiments.verify import verify
 from sim.predict import predict
 from sim.spec import Client, Host, Link, Question, Spec

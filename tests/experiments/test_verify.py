@@ -9,7 +9,7 @@ import pytest
 
 import experiments.verify
 from experiments.demo import scenario
-from experiments.measure import Measurement, Observation
+from experiments.measurement import Measurement, Observation
 from experiments.publish import nat_question, publish
 from experiments.render import sentence
 from experiments.verify import Verification, unmeasured, verify

@@ -25,7 +25,7 @@ HOST_NAT = """
 -A DOCKER -i docker0 -j RETURN
 -A DOCKER-INGRESS -p tcp -m tcp --dport 8088 -j DNAT --to-destination 172.18.0.2:8088
 -A DOCKER-INGRESS -j RETURN
-""".split("\n")[1:-1]
+""".strip().splitlines()
 
 HOST_FILTER = """
 -A FORWARD -j DOCKER-USER
@@ -49,12 +49,12 @@ HOST_FILTER = """
 -A DOCKER-ISOLATION-STAGE-2 -o docker0 -j DROP
 -A DOCKER-ISOLATION-STAGE-2 -j RETURN
 -A DOCKER-USER -j RETURN
-""".split("\n")[1:-1]
+""".strip().splitlines()
 
 SANDBOX_MANGLE = """
 -A PREROUTING -p tcp -m tcp --dport 8088 -j MARK --set-xmark 0x100/0xffffffff
 -A INPUT -d 10.0.0.5/32 -j MARK --set-xmark 0x100/0xffffffff
-""".split("\n")[1:-1]
+""".strip().splitlines()
 
 TASK_FILTER = """
 -A INPUT -d 10.0.0.7/32 -p tcp -m tcp --dport 80 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT
@@ -65,7 +65,7 @@ TASK_FILTER = """
 -A OUTPUT -s 10.0.0.7/32 -p sctp -j DROP
 -A OUTPUT -s 10.0.0.7/32 -p udp -j DROP
 -A OUTPUT -s 10.0.0.7/32 -p tcp -j DROP
-""".split("\n")[1:-1]
+""".strip().splitlines()
 
 SYN = [
     ("h1:eth0", "192.168.99.1:20000 > 192.168.99.101:8088", 64),
@@ -92,8 +92,8 @@ SYNACK = [
 def swarm(*asked: Question, replicas: int = 3, network: bool = False) -> Spec:
     attachments = (Attachment(network="front", aliases=("web",)),) if network else ()
     tasks = tuple(
-        Container(name=f"web.{slot}", host=HOSTS[slot % 3 - 1], task_of="web", service="web", listens=(Listener(port=80),),
-                  attachments=attachments) for slot in range(1, replicas + 1))
+        Container(name=f"web.{slot}", host=HOSTS[slot % 3 - 1], task_of="web", service="web",
+                  listens=(Listener(port=80),), attachments=attachments) for slot in range(1, replicas + 1))
     asker = Container(name="ask", host="h2", attachments=(Attachment(network="front"),))
     return Spec(
         hosts=tuple(Host(name=name, address=f"192.168.99.10{name[1]}/24") for name in HOSTS),

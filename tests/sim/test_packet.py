@@ -61,3 +61,8 @@ def test_esp_is_a_header_and_a_length_and_its_secret_shows_nowhere():
     assert sealed.size() == 20 + 140 and "udp.dport" not in sealed.fields()
     assert Packet.from_fields(sealed.fields()).fields() == sealed.fields()
     assert sealed.snapshot().sealed is None and sealed.copy().sealed is sealed.sealed and sealed.copy().secpath
+
+
+def test_a_later_fragment_shows_how_long_it_is_and_is_known_again():
+    later = Packet(ip=IPv4(1, 2, Proto.ICMP, offset=1480), payload=bytes(28))
+    assert later.fields()["payload.length"] == 28 and len(Packet.from_fields(later.fields()).payload) == 28

@@ -1,0 +1,25 @@
+"""How much longer things may take here than on a machine's own kernel: in an emulated one, several times as long.
+
+A factor for time limits and for the pauses that tell "over" from "not yet", taken from HOPCAST_PATIENCE, which the
+micro-VM sets for its guest. It never touches what is compared: how long a question waits for its answer decides what is
+seen (retransmissions), so that is the dial's own, and the same on both sides.
+"""
+
+from __future__ import annotations
+
+import os
+
+VARIABLE = "HOPCAST_PATIENCE"
+
+
+def factor() -> float:
+    """At least 1; what is no number counts as 1."""
+    try:
+        return max(1.0, float(os.environ.get(VARIABLE, "1")))
+    except ValueError:
+        return 1.0
+
+
+def patient(seconds: float) -> float:
+    """A time limit or pause, as long as it must be here."""
+    return seconds * factor()
