@@ -9,8 +9,10 @@ the order of *independent* events. Dependent, so never swapped, are
    later one may still be on its way when an earlier one is further on. Where a frame is flooded its copies run side by
    side: they all follow its first event, but among themselves only events in one namespace keep their order, and not
    the order in which a bridge serves its ports;
-2. the events of one dialogue at one point, save two races: the end of one direction (FIN, RST) with whatever goes the
-   other way once the connection is open, and two answers of a name server;
+2. the events of one dialogue at one point, save three races: the end of one direction (FIN, RST) with whatever goes the
+   other way once the connection is open; two answers of a name server; and packets on different laps. What goes to a
+   balancer and on from it passes the same bridge twice, with other addresses and a lower TTL: one packet may come for
+   the first time before or after another goes for the second;
 3. the beginnings of dialogues: ARP before what waited for it, the name before the connection, the client's connection
    before docker-proxy's own.
 
@@ -20,7 +22,8 @@ came in by its port (`br_pass_frame_up` keeps it).
 The tap of a bridge has no order against where the frame goes next on the same wire: the kernel runs it after the frame
 has left by the other port (`br_pass_frame_up` follows `br_forward`), but most frames keep the stamp of their arrival
 for it, and a local TCP socket's segments have none to keep. It does come after the port that the frame came in by, and
-before whatever the host routes on from there (a TTL lower by one).
+before whatever the host routes on from there (a TTL lower by one). A tunnel is a way on the same wire: what counts is
+the TTL of what it carries.
 """
 
 from __future__ import annotations
@@ -55,8 +58,9 @@ def inversions(mine: list[Event], seen: list[Event]) -> list[tuple[Event, Event]
 
 
 def beginnings(of: list[Event]) -> list[str]:
-    """Dialogues in the order of their first events."""
-    return list(dict.fromkeys(e.dialogue for e in of))
+    """Dialogues in the order of their first events, but those of later fragments: a fragment may already be far on its
+    way, encrypted for one, when the next one starts."""
+    return list(dict.fromkeys(e.dialogue for e in of if not e.later_fragment))
 
 
 def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str]]) -> bool:
@@ -72,13 +76,24 @@ def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str
         return False
     if x.forward != y.forward:
         return bool((x.flags | y.flags) & TcpFlag.SYN) or not (x.flags | y.flags) & (TcpFlag.FIN | TcpFlag.RST)
-    return not (x.name_answer and y.name_answer)
+    return not (x.name_answer and y.name_answer) and _lap(x) == _lap(y)
+
+
+def _lap(event: Event) -> tuple[Any, ...]:
+    """What tells the first time that a packet passes a point from the second."""
+    return tuple(_innermost(event, name) for name in ("ip.src", "ip.dst", "ip.ttl"))
+
+
+def _innermost(event: Event, name: str) -> Any:
+    """A header of what goes through a tunnel, as it is outside of one."""
+    headers = dict(event.headers)
+    return headers.get(f"inner.{name}", headers.get(name))
 
 
 def _ordered_with_tap(tap: Event, other: Event) -> bool:
     """Does another event of the packet that a bridge's own tap shows have its place before or behind it?"""
     came_in = other.where == tap.where and other.way == "in"
-    return came_in or dict(other.headers).get("ip.ttl") != dict(tap.headers).get("ip.ttl")
+    return came_in or _innermost(other, "ip.ttl") != _innermost(tap, "ip.ttl")
 
 
 def _flooded(of: list[Event]) -> dict[tuple[Any, ...], tuple[str, str]]:

@@ -55,6 +55,8 @@ EPHEMERAL = range(32768, 61000)
 """net.ipv4.ip_local_port_range, as Linux ships it."""
 
 DNS = 53
+FRAGMENT = "fragment"
+"""In the place of a protocol, for a fragment but the first."""
 IGMP = 2
 SWARM_PORTS = frozenset({2377, 7946})
 """The manager's API and gossip (docs.docker.com/engine/swarm/swarm-tutorial)."""
@@ -79,6 +81,8 @@ class Event:
     name_answer: bool = field(default=False, compare=False)
     """From a name server: dockerd answers each query in a goroutine of its own."""
     broadcast: bool = field(default=False, compare=False)
+    later_fragment: bool = field(default=False, compare=False)
+    """A fragment but the first: a dialogue of its own."""
     bridge_tap: bool = field(default=False, compare=False)
     """Seen "in" at a bridge itself, not at a port of it."""
     at: float = field(default=0.0, compare=False)
@@ -131,7 +135,7 @@ class _Speakers:
         if packet.esp is not None and packet.ip is not None:
             return _Speech("esp", f"{dotted(packet.ip.src)} > {dotted(packet.ip.dst)}", True)
         # A later fragment: a packet of its own, which may overtake the others on another CPU.
-        return _Speech("fragment", packet.ip.offset if packet.ip else 0, True)
+        return _Speech(FRAGMENT, packet.ip.offset if packet.ip else 0, True)
 
 
 def events(
@@ -173,6 +177,7 @@ def events(
             point=step.point, way=step.way, headers=tuple(headers.items()), dialogue=dialogue, forward=speech.forward,
             packet=(dialogue, speech.forward, *_identity(packet)), text=_text(packet, renamed),
             flags=_flags(packet), name_answer=headers.get("udp.sport") == DNS, broadcast=_broadcast(packet),
+            later_fragment=speech.protocol == FRAGMENT,
             bridge_tap=step.way == "in" and step.point in bridges, at=step.at,
         ))
     return result

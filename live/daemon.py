@@ -154,7 +154,7 @@ def kill(dockerd: Dockerd, run: str) -> None:
     _wait(lambda: comm(keeper.pid) == "sleep", f"nobody enters the namespaces of {dockerd.label}'s engine")
     os.kill(dockerd.pid, signal.SIGKILL)
     if old is not None:
-        old.wait(GONE_LIMIT)
+        old.wait(patient(GONE_LIMIT))
     dockerd.pid, dockerd.process = keeper.pid, keeper
     _wait(lambda: not [pid for pid in cgroup.processes(run, dockerd.label) if comm(pid) in DYING],
           f"the killed engine of {dockerd.label} leaves processes behind")
@@ -171,7 +171,7 @@ def start_again(dockerd: Dockerd, host: Host, run: str) -> None:
     _wait(lambda: comm(process.pid) == "dockerd", f"dockerd of {host.name} does not start")
     os.kill(dockerd.pid, signal.SIGKILL)
     if keeper is not None:
-        keeper.wait(GONE_LIMIT)
+        keeper.wait(patient(GONE_LIMIT))
     dockerd.pid, dockerd.process = process.pid, process
 
 
@@ -211,7 +211,7 @@ def comm(pid: int) -> str:
 
 
 def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + GONE_LIMIT
+    deadline = time.monotonic() + patient(GONE_LIMIT)
     while not done():
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from live import links, netns, swarm
 from live.deployment import INGRESS, Deployment
 from live.lab import WIRE, Lab
 from live.nodes import Nodes
+from live.patience import patient
 from live.refusals import engine_answers
 from sim.errors import LabError, PlumbError
 from sim.spec import Fault
@@ -31,9 +31,10 @@ from sim.spec import Fault
 UPLINK = "eth0"
 LIMIT = 60.0
 """Seconds that a step may take: a swarm gives a silent node up after five to ten."""
-PATIENCE = 8.0
-"""Seconds in which engines that hear each other again have told each other all, unless that failed."""
-ATTEMPTS = 4
+REUNION_LIMIT = 150.0
+"""Engines that hear each other again tell each other all they know at once, in a second or two. In one case out of a
+few that fails ("node … is unknown to memberlist" in their logs), and they do so again only after half a minute or a
+whole one."""
 
 
 def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
@@ -42,7 +43,9 @@ def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
     before = _addresses(deployment)
     match fault.kind:
         case "link down":
-            _cut_cable(lab, deployment, host)
+            netns.call(lab.netns_path(WIRE), netns.link_down, lab.port(host))
+            _wait(lambda: not netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} still has a carrier")
+            _await_parting(lab, deployment, before, host, alive=True)
         case "engine killed":
             lab.kill_engine(host)
             _await_parting(lab, deployment, before, host, alive=False)
@@ -50,7 +53,7 @@ def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
             with engine_answers(f"{host} leaves the swarm"):
                 lab.engine(host).swarm.leave()
             _await_parting(lab, deployment, before, host, alive=False)
-            _wait(lambda: not _in_swarm(lab, deployment, host), f"{host} does not let go of the swarm's networks")
+            _wait(lambda: not _in_swarm(deployment, host), f"{host} does not let go of the swarm's networks")
         case _:
             raise LabError(f"fault {fault.name}: no lab can do {fault.kind!r}")
 
@@ -60,7 +63,8 @@ def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
     host, spec = fault.host, deployment.spec
     match fault.kind:
         case "link down":
-            _join_cable(lab, deployment, host)
+            netns.call(lab.netns_path(WIRE), netns.link_up, lab.port(host))
+            _wait(lambda: netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} gets no carrier")
         case "engine killed":
             ended = [box for box in spec.containers if box.host == host and box.name not in deployment.ended]
             lab.start_engine_again(host)
@@ -74,30 +78,7 @@ def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
             swarm.join(lab, spec, host)
     deployment.refresh()
     if spec.in_swarm:
-        swarm.settle(deployment, limit=2 * LIMIT)
-
-
-def _join_cable(lab: Lab, deployment: Deployment, host: str) -> None:
-    """The switch's port goes up, and the swarm's engines find each other.
-
-    As soon as they hear of each other they exchange all that they know, once. In one case out of a few that fails
-    ("node … is unknown to memberlist"), and the next exchange is half a minute to a minute away. Then the cable is cut
-    and joined once more, which leads to the same state sooner.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        netns.call(lab.netns_path(WIRE), netns.link_up, lab.port(host))
-        _wait(lambda: netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} gets no carrier")
-        if not deployment.spec.in_swarm or attempt == ATTEMPTS:
-            return
-        with suppress(LabError):
-            return swarm.settle(deployment, limit=PATIENCE)
-        _cut_cable(lab, deployment, host)
-
-
-def _cut_cable(lab: Lab, deployment: Deployment, host: str) -> None:
-    netns.call(lab.netns_path(WIRE), netns.link_down, lab.port(host))
-    _wait(lambda: not netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} still has a carrier")
-    _await_parting(lab, deployment, _addresses(deployment), host, alive=True)
+        swarm.settle(deployment, limit=REUNION_LIMIT)
 
 
 def _start(lab: Lab, deployment: Deployment, container: str) -> bool:
@@ -153,15 +134,21 @@ def _await_parting(
                       f"{other} still knows the name {name} on {network}")
 
 
-def _in_swarm(lab: Lab, deployment: Deployment, host: str) -> bool:
-    """Has the engine anything left of a swarm: a network, or a container on one?"""
+def _in_swarm(deployment: Deployment, host: str) -> bool:
+    """Has the engine anything left of a swarm: a network, or a container with more interfaces than networks? (Names of
+    namespaces that have gone stay in its folder until it sweeps there, once a minute.)"""
     deployment.refresh()
-    shared = {INGRESS, *(network.name for network in deployment.spec.networks if network.scope == "swarm")}
-    containers = [box.name for box in deployment.spec.containers
-                  if box.host == host and box.name not in deployment.ended]
-    return (bool(shared & {name for where, name in deployment.network_ids if where == host})
-            or any(deployment.address_of(name, network) for name in containers for network in shared)
-            or any(path.name.startswith(("1-", "lb_", INGRESS)) for path in lab.sandboxes(host).iterdir()))
+    spec = deployment.spec
+    shared = {INGRESS, *(network.name for network in spec.networks if network.scope == "swarm")}
+    if shared & {name for where, name in deployment.network_ids if where == host}:
+        return True
+    for box in spec.containers:
+        if box.host == host and box.name not in deployment.ended and spec.netns_of(box.name) == box.name:
+            networks = deployment.inspect(box.name)["NetworkSettings"]["Networks"]
+            devices = [link for link in links.read(deployment.netns_path(box.name))[0] if link.kind != "loopback"]
+            if shared & networks.keys() or len(devices) > len(networks):
+                return True
+    return False
 
 
 def _await_nodes(lab: Lab, deployment: Deployment) -> None:
@@ -174,7 +161,7 @@ def _await_nodes(lab: Lab, deployment: Deployment) -> None:
 
 
 def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + patient(LIMIT)
     while not done():
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")

@@ -57,3 +57,13 @@ def test_an_event_says_which_packet_of_which_association_it_is() -> None:
     assert (first.dialogue, first.text) == (
         "esp 192.168.99.101 > 192.168.99.102", "ESP 192.168.99.101 > 192.168.99.102 seq 1")
     assert dict(first.headers)["esp.spi"] == THERE and dict(first.headers)["payload.length"] == 132
+
+
+def test_the_first_fragment_may_be_encrypted_before_the_second_one_starts() -> None:
+    first, second = (Packet(eth=Ethernet("mac(h1:eth0)", "mac(h2:eth0)"), payload=bytes(8), l4=l4,
+                            ip=IPv4(1, 2, Proto.ICMP, mf=not offset, offset=offset))
+                     for offset, l4 in ((0, Icmp(IcmpType.ECHO_REQUEST, 0, 20001, 1)), (1400, None)))
+    one, other = [seen("h1:eth0", "out", first)], [seen("h1:eth0", "out", second)]
+    mine = trace(one, other, sealed(1), sealed(2))
+    assert agreed(mine, trace(one, sealed(1), other, sealed(2))) is True
+    assert agreed(mine, trace(sealed(1), one, other, sealed(2))) is False

@@ -229,6 +229,17 @@ volumes: {v: }
     )
 
 
+def test_restart_policy_is_read_without_its_number_of_attempts() -> None:
+    spec = spec_of("""
+services:
+  a: {image: x, restart: always}
+  b: {image: x, restart: "on-failure:3"}
+  c: {image: x, restart: no}
+  d: {image: x}
+""")
+    assert [box.restart for box in spec.containers] == ["always", "on-failure", "no", "no"]
+
+
 def test_a_well_known_image_listens_where_it_usually_does() -> None:
     spec = spec_of(
         "services: {db: {image: docker.io/library/postgres:16@sha256:0}, web: {image: nginx, ports: ['81:81']}}"

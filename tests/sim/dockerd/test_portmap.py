@@ -125,3 +125,14 @@ def test_comparison_ignores_the_order_of_one_containers_port_rules_only() -> Non
     assert unordered(other + one) == other + one
     isolation = ["-A DOCKER-ISOLATION-STAGE-2 -o b -j DROP", "-A DOCKER-ISOLATION-STAGE-2 -o a -j DROP"]
     assert unordered(isolation) == isolation
+
+
+def test_port_that_is_published_no_more_leaves_nothing_behind() -> None:
+    daemon = engine()
+    before = daemon.netns.snapshot()
+    daemon.container_run(on(name="one", ports=(port(80, 8080), port(53, protocol="udp"))))
+    daemon.ports.unpublish("one", str(daemon.address_of("one", "bridge")))
+    after = daemon.netns.snapshot()
+    assert (after.rules, after.listeners) == (before.rules, before.listeners)
+    assert daemon.processes == [] and daemon.published_port("one", 80, "tcp") is None
+    daemon.container_run(on(name="two", ports=(port(80, 8080),)))
