@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import state
+from live import endings, state
 from live.vm import qemu, runs, sockets, wire
 from live.vm.image import Image
 from live.vm.monitor import Monitor
@@ -58,6 +58,7 @@ class Guest:
         """Boots a guest, or restores it from the file `incoming`; returns once its agent answers. `size`: memory in MiB
         and CPUs. LabError, and nothing left, where it can't."""
         runs.sweep()
+        endings.as_exceptions()
         record = runs.new(kept=keep)
         record.where = qemu.where(accelerator)
         guest = cls(record, None)
