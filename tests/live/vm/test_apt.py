@@ -40,7 +40,7 @@ def test_a_machine_on_another_release_asks_its_own_mirror_for_the_guests_release
 
 
 def test_repositories_that_are_not_debians_are_left_alone() -> None:
-    others = apt.parse_list("deb https://download.example/linux/debian nodistro stable\ndeb http://x/debian sid contrib")
+    others = apt.parse_list("deb https://engine.example/debian nodistro stable\ndeb http://x/debian sid contrib")
     assert apt.for_release(others) == []
 
 
