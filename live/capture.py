@@ -128,6 +128,8 @@ class Capture:
         self._taps: dict[int, _Tap] = {}
         self._epoll = select.epoll()
         self._since = 0
+        self._decoded: dict[bytes, Packet | None] = {}
+        """A frame is seen at many points, and decoded once."""
         try:
             for path, group in groupby(sorted(points, key=lambda p: p.netns), key=lambda p: p.netns):
                 for tap in netns.call(path, _open_all, list(group)):
@@ -158,6 +160,7 @@ class Capture:
         """Forgets everything until now: the question starts here, and its times count from here."""
         self._drain([])
         self._lost()
+        self._decoded.clear()
         self._since = time.time_ns()
 
     def take(self, settle: float = 0.05, limit: float = 2.0) -> Trace:
@@ -189,9 +192,12 @@ class Capture:
 
     def _step(self, frame: Frame) -> Step | None:
         at, _, _, tap, way, raw, vlan = frame
-        packet = decode(raw)
-        if packet is None:
+        if raw not in self._decoded:
+            self._decoded[raw] = decode(raw)
+        known = self._decoded[raw]
+        if known is None:
             return None
+        packet = known.snapshot()
         if vlan:
             packet.vlan = Vlan(vlan)
         if tap.headless and way == "out":

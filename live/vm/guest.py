@@ -17,12 +17,13 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import state
+from live import endings, state
 from live.vm import qemu, runs, sockets, wire
 from live.vm.image import Image
 from live.vm.monitor import Monitor
@@ -50,6 +51,7 @@ class Guest:
         self.record, self.process = record, process
         self._idents = (f"{os.getpid()}.{number}" for number in itertools.count(1))
         self._decoder = wire.Decoder()
+        self._waiting: deque[Message] = deque()
         self._line = socket.socket(socket.AF_UNIX)
 
     @classmethod
@@ -58,6 +60,7 @@ class Guest:
         """Boots a guest, or restores it from the file `incoming`; returns once its agent answers. `size`: memory in MiB
         and CPUs. LabError, and nothing left, where it can't."""
         runs.sweep()
+        endings.as_exceptions()
         record = runs.new(kept=keep)
         record.where = qemu.where(accelerator)
         guest = cls(record, None)
@@ -176,6 +179,12 @@ class Guest:
         deadline, heard = time.monotonic() + limit, time.monotonic()
         silence = min(limit, SILENCE_LIMIT if self.record.ready else limit)
         while True:
+            while self._waiting:
+                message, heard = self._waiting.popleft(), time.monotonic()
+                if wanted(message):
+                    return message
+                if also is not None:
+                    also(message)
             now = time.monotonic()
             if now > deadline or now > heard + silence:
                 raise LabError(f"the micro-VM gave no answer within {min(limit, silence):.0f} s{self.last_words()}",
@@ -186,12 +195,7 @@ class Guest:
             data = self._line.recv(1 << 16)
             if not data:
                 raise LabError(f"the micro-VM has ended{self.last_words()}{self._complaint()}")
-            for message in self._decoder.feed(data):
-                heard = time.monotonic()
-                if wanted(message):
-                    return message
-                if also is not None:
-                    also(message)
+            self._waiting += self._decoder.feed(data)
 
     def _check_alive(self) -> None:
         ended = self.process.poll() is not None if self.process is not None else not self.record.alive

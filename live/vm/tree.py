@@ -109,7 +109,9 @@ def merged(name: str) -> str:
     >>> merged("./lib/modules"), merged("./usr/bin/ip"), merged("./")
     ('usr/lib/modules', 'usr/bin/ip', '')
     """
-    path = os.path.normpath(name).lstrip("./")
+    path = os.path.normpath(name).lstrip("/")
+    if path == ".":
+        return ""
     return f"usr/{path}" if path.partition("/")[0] in MERGED else path
 
 
