@@ -1,6 +1,7 @@
 """The article that this project follows, section by section: which questions of which scenario stand for each.
 
-`rows` says of every section what was predicted, what was measured, and the verdict, in a line each.
+`rows` says of every section what was predicted, what was measured, and the verdict, in a line each. It reads what a
+verification says of itself as data, so a run of today and a stored one are told alike.
 """
 
 from __future__ import annotations
@@ -9,10 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-from experiments.compare import Check, Totals
-from experiments.verify import Verification
-from sim.trace import Answer
 
 SCENARIOS: dict[str, str] = {
     "single-host": "The article's networks of a single host",
@@ -56,7 +53,7 @@ SECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`verdict`: agreed | disagreed | in part | not measured | not yet; `why` when it is none of the first two."""
+    """`verdict`: agreed | disagreed | in part | not measured | not yet; `why`: how many checks, where, or why not."""
 
     section: str
     says: str
@@ -69,34 +66,33 @@ class Row:
         return asdict(self)
 
 
-def rows(done: Mapping[str, Verification]) -> list[Row]:
-    """One a section, in the article's order. `done`: scenario -> its verification."""
-    return [_row(section, done.get(section.scenario)) for section in SECTIONS]
+def rows(done: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str]) -> list[Row]:
+    """One a section, in the article's order. `done`: scenario -> its verification, as `Verification.as_dict` says it.
+    `notes`: scenario -> what else is to be said of how it was measured."""
+    return [_row(section, done.get(section.scenario), notes.get(section.scenario, "")) for section in SECTIONS]
 
 
-def _row(section: Section, of: Verification | None) -> Row:
+def _row(section: Section, of: Mapping[str, Any] | None, note: str) -> Row:
     if of is None:
         return Row(section.title, section.says, NOT_YET, NOT_YET, NOT_YET)
-    mine = [index for index, question in enumerate(of.prediction.questions) if section.has(question.group)]
-    checks = [check for index in mine for check in of.answers[index]]
-    total = Totals(tuple(checks)).of()
-    predicted = ended([of.prediction.answers[index] for index in mine])
-    reasons = list(dict.fromkeys(check.detail for check in checks if check.agreed is None))
-    if of.measurement is None or not total.checked:
-        return Row(section.title, section.says, predicted, "nothing", "not measured", "; ".join(reasons) or of.why_not)
-    seen = [o.answer for i, o in enumerate(of.measurement.observations) if i in mine and _asked(of.answers[i])]
-    measured = ended([answer for answer in seen if answer is not None])
-    verdict = "disagreed" if total.disagreed else "in part" if total.not_made else "agreed"
-    why = f"{total.agreed} of {total.checked + total.not_made} checks agreed"
-    return Row(section.title, section.says, predicted, measured, verdict, "; ".join([why, *reasons]))
+    mine = [asked for asked in of["questions"] if section.has(asked["question"]["group"])]
+    checks = [asked[level] for asked in mine for level in ("reachability", "path")]
+    verdicts = Counter(check["agreed"] for check in checks)
+    predicted = ended([asked["predicted"] for asked in mine])
+    reasons = list(dict.fromkeys(check["detail"] for check in checks if check["agreed"] is None))
+    made = verdicts[True] + verdicts[False]
+    if not made:
+        why = "; ".join(reasons) or of["why_not_measured"]
+        return Row(section.title, section.says, predicted, "nothing", "not measured", why)
+    seen = [asked["measured"] for asked in mine if asked["measured"] and asked["reachability"]["agreed"] is not None]
+    verdict = "disagreed" if verdicts[False] else "in part" if verdicts[None] else "agreed"
+    count = f"{verdicts[True]} of {len(checks)} checks agreed"
+    return Row(section.title, section.says, predicted, ended(seen), verdict,
+               "; ".join(filter(None, [count, note, *reasons])))
 
 
-def _asked(checks: tuple[Check, Check]) -> bool:
-    return checks[0].agreed is not None
-
-
-def ended(answers: Sequence[Answer]) -> str:
+def ended(answers: Sequence[Mapping[str, Any]]) -> str:
     """`8 questions: 6 reached, 2 no such name`"""
-    counts = Counter(answer.outcome.value for answer in answers)
+    counts = Counter(answer["outcome"] for answer in answers)
     how = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     return f"{len(answers)} question{'s' if len(answers) != 1 else ''}: {how}" if answers else "no question"

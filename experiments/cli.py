@@ -257,19 +257,20 @@ def verify(
 @app.command()
 def demo(
     out: Annotated[Path | None, typer.Option(help="instead of results/article")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="stored runs for what needs a micro-VM")] = False,
     json: Json = False,
 ) -> None:
     """The whole article, section by section: predicted, measured on real engines where they can run, compared."""
     from experiments.demo import demo as run
 
     with on_stderr() as progress:
-        done = run(out=out, progress=progress)
+        done = run(out=out, progress=progress, quick=quick)
     if json:
         show_json(done.as_dict())
     else:
         differing = [check for of in done.done.values() for check in of.checks if check.agreed is False]
         show(render.disagreements(differing), render.article(done.rows), *(
-            Text(f"{name}: {render.sentence(of)}.") for name, of in done.done.items()),
+            Text(f"{name}: {render.sentence(of)}.") for name, of in done.data.items()),
             Text(f"every question, and where it comes from: {done.folder}", "dim"))
     for name, why in done.failed.items():
         complain(f"the lab of {name} failed: {why}")

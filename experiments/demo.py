@@ -1,18 +1,20 @@
 """`hopcast demo`: the whole article, predicted, measured where that is possible, written down.
 
 Each of its scenarios is verified on its own and published in a folder of its own; the summary has a row for each
-section of the article. Without root, or where no engine can run, the predicting half still runs, and every check says
-that it was not made and why. A measured reference is never replaced by an unmeasured one.
+section of the article. What this machine can't measure itself is measured in a micro-VM, where QEMU is there; `quick`
+takes the stored reference run for that instead, and says so with its date. Where neither is possible the predicting
+half still runs, and every check says that it was not made and why. A measured reference is never replaced by an
+unmeasured one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments import article, results
+from experiments import article, micro_vm, results
 from experiments.measure import Progress
 from experiments.publish import publish
 from experiments.report import article_summary
@@ -20,6 +22,7 @@ from experiments.verify import Verification, unmeasured, verify
 from live import doctor
 from sim import compose
 from sim.errors import LabError
+from sim.predict import Prediction, predict
 from sim.spec import Spec
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -28,58 +31,83 @@ NAME = "article"
 
 @dataclass(slots=True)
 class Demo:
-    """`done`: scenario -> its verification. `failed`: why a lab ended although nothing seemed to be missing."""
+    """`done`: scenario -> its verification. `stored`: those of which a stored run is told instead. `failed`: why a lab
+    ended although nothing seemed to be missing. `notes`: how a scenario was measured, where that is worth saying."""
 
     folder: Path
     done: dict[str, Verification] = field(default_factory=dict)
+    stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> dict[str, dict[str, Any]]:
+        """Scenario -> what its verification says, in the article's order."""
+        fresh = {name: of.as_dict() for name, of in self.done.items()}
+        return {name: (fresh | self.stored)[name] for name in article.SCENARIOS if name in fresh or name in self.stored}
 
     @property
     def rows(self) -> list[article.Row]:
-        return article.rows(self.done)
+        return article.rows(self.data, self.notes)
 
     @property
     def exit_code(self) -> int:
         """1 something disagreed, 3 a lab failed; else 0, also where something could not be measured, as rows say."""
-        if any(of.totals.of().disagreed for of in self.done.values()):
+        if any(of["totals"]["all"]["disagreed"] for of in self.data.values()):
             return 1
         return LabError.exit_code if self.failed else 0
 
     def as_dict(self) -> dict[str, Any]:
-        return {"sections": [row.as_dict() for row in self.rows],
-                "scenarios": {name: of.as_dict() for name, of in self.done.items()}}
+        return {"sections": [row.as_dict() for row in self.rows], "scenarios": self.data}
 
 
 def demo(
     *, out: Path | None = None, progress: Progress | None = None, say: Callable[[str], None] = lambda _: None,
-    why_not: str | None = None,
+    report: doctor.Report | None = None, quick: bool = False,
 ) -> Demo:
-    """Predict, verify if the doctor allows it, and write to `out` (results/article). `why_not`, when given, is asked
-    instead of the doctor: "" means that a lab can run."""
-    if why_not is None:
-        why_not = doctor.examine().why_not
+    """Predict, verify where that is possible, and write to `out` (results/article). `report`: what the doctor says,
+    when it was asked already."""
+    report = report or doctor.examine()
     result = Demo(out or results.folder(NAME))
     for name, title in article.SCENARIOS.items():
-        result.done[name] = of = _one(scenario(name), why_not, progress, result.failed, name)
+        spec = scenario(name)
+        measuring, why_not = _place(spec, report)
+        if quick and (why_not or measuring is micro_vm.measure) and (found := _stored(result.folder / name, spec)):
+            result.stored[name] = found
+            origin = found["provenance"]
+            result.notes[name] = f"stored run of {origin['date'][:10]}, {origin['measured_in']}"
+            continue
+        result.done[name] = of = _one(spec, measuring, why_not, progress, result, name)
+        if of.measurement is not None and of.measurement.where:
+            result.notes[name] = f"measured in a {of.measurement.where}"
         folder = result.folder / name
         if of.measurement is None and _is_measured(folder):
             folder = folder / "predicted-only"
         say(f"writing {folder}")
         publish(of, folder, title)
-    complete = all(of.measurement is not None for of in result.done.values())
     file = result.folder / "summary.md"
-    if complete or not file.exists():
-        results.write(file, article_summary(result.rows, result.done))
+    if all(of["engine"] for of in result.data.values()) or not file.exists():
+        results.write(file, article_summary(result.rows, result.data))
     return result
 
 
-def _one(spec: Spec, why_not: str, progress: Progress | None, failed: dict[str, str], name: str) -> Verification:
-    if why_not:
+def _place(spec: Spec, report: doctor.Report) -> tuple[micro_vm.Measuring | None, str]:
+    """Where to measure, else why nowhere. What this machine measures in part, it measures itself if there is no VM."""
+    try:
+        return micro_vm.place(spec, report, None, lambda _: None), ""
+    except LabError:
+        return None, report.why_not
+
+
+def _one(
+    spec: Spec, measuring: micro_vm.Measuring | None, why_not: str, progress: Progress | None, result: Demo, name: str
+) -> Verification:
+    if measuring is None:
         return unmeasured(spec, why_not)
     try:
-        return verify(spec, progress=progress)
+        return verify(spec, progress=progress, measuring=measuring)
     except LabError as error:
-        failed[name] = str(error)
+        result.failed[name] = str(error)
         return unmeasured(spec, str(error))
 
 
@@ -89,8 +117,28 @@ def scenario(name: str) -> Spec:
     return compose.load(file, environment={}).model_copy(update={"file": file.name})
 
 
+def _stored(folder: Path, spec: Spec) -> dict[str, Any] | None:
+    """A stored run of just these predictions; None where there is none, or it is of others."""
+    data = _read(folder)
+    if not data.get("engine") or not _same(data["questions"], predict(spec, observed=True)):
+        return None
+    return data
+
+
+def _same(told: list[Mapping[str, Any]], prediction: Prediction) -> bool:
+    compared = ("outcome", "address", "served_by", "seen_as")
+    return len(told) == len(prediction.questions) and all(
+        asked["text"] == str(question) and all(asked["predicted"][key] == answer.as_dict()[key] for key in compared)
+        for asked, question, answer in zip(told, prediction.questions, prediction.answers, strict=True))
+
+
 def _is_measured(folder: Path) -> bool:
+    return bool(_read(folder).get("engine"))
+
+
+def _read(folder: Path) -> dict[str, Any]:
     try:
-        return bool(results.read_json(folder / "data.json").get("engine"))
+        data = results.read_json(folder / "data.json")
     except results.ResultsError:
-        return False
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -27,6 +27,7 @@ COLOURS = {
     Outcome.REACHED: "green", Outcome.TIMEOUT: "red", Outcome.REFUSED: "yellow", Outcome.RESET: "yellow",
     Outcome.HOST_UNREACHABLE: "magenta", Outcome.NET_UNREACHABLE: "magenta", Outcome.PROHIBITED: "magenta",
     Outcome.NO_SUCH_NAME: "blue", Outcome.NAME_UNANSWERED: "blue", Outcome.TOO_LARGE: "cyan",
+    Outcome.NOT_RUNNING: "dim", Outcome.NO_TARGET: "dim",
 }
 MARKS = {True: Text("agreed", "green"), False: Text("DISAGREED", "bold red"), None: Text("not measured", "yellow")}
 LITERAL = re.compile(r"[\d.]+")
@@ -235,7 +236,7 @@ def verification(of: Verification) -> list[RenderableType]:
     parts += [Text(f"engine: {warning}", "yellow") for warning in of.prediction.warnings]
     if of.measurement is not None:
         parts.append(disagreements(of.checks))
-    return [*parts, totals(of.totals), Text(f"{sentence(of)}.", style)]
+    return [*parts, totals(of.totals), Text(f"{sentence(of.as_dict())}.", style)]
 
 
 VERDICTS = {"agreed": "green", "disagreed": "bold red"}
@@ -253,16 +254,16 @@ def article(rows: Sequence[Row]) -> Table:
     return table
 
 
-def sentence(of: Verification) -> str:
-    """The result in one sentence, with its numbers."""
-    total = of.totals.of()
-    whole = total.checked + total.not_made
-    if of.measurement is None:
-        return f"0 of {whole} predictions checked: nothing was measured, because of {of.why_not}"
-    text = f"{total.checked} of {whole} predictions checked on Docker Engine {of.measurement.engine}"
-    text += f" in a {of.measurement.where}: " if of.measurement.where else ": "
-    text += f"{total.agreed} agreed, {total.disagreed} disagreed"
-    return text + (f", {total.not_made} could not be measured" if total.not_made else "")
+def sentence(of: Mapping[str, Any]) -> str:
+    """The result of a verification (`Verification.as_dict`) in one sentence, with its numbers."""
+    total = of["totals"]["all"]
+    whole = total["checked"] + total["not_made"]
+    if not of["engine"]:
+        return f"0 of {whole} predictions checked: nothing was measured, because of {of['why_not_measured']}"
+    where = f" in a {of['where']}" if of["where"] else ""
+    text = f"{total['checked']} of {whole} predictions checked on Docker Engine {of['engine']}{where}: "
+    text += f"{total['agreed']} agreed, {total['disagreed']} disagreed"
+    return text + (f", {total['not_made']} could not be measured" if total["not_made"] else "")
 
 
 def doctor(report: dict[str, Any]) -> RenderableType:

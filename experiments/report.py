@@ -16,7 +16,7 @@ MARKS = {True: "agreed", False: "**DISAGREED**", None: "not measured"}
 
 def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     """`summary.md`."""
-    lines = [f"# {title}", "", f"{sentence(of)}.", "", *_totals(of), ""]
+    lines = [f"# {title}", "", f"{sentence(of.as_dict())}.", "", *_totals(of), ""]
     for plot in plots:
         lines += [f"![{plot}]({plot})", ""]
     for group, indices in by_group(of.prediction.questions).items():
@@ -41,13 +41,13 @@ def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: 
     return "\n".join(lines)
 
 
-def article_summary(rows: Sequence[Row], done: Mapping[str, Verification]) -> str:
+def article_summary(rows: Sequence[Row], done: Mapping[str, Mapping[str, Any]]) -> str:
     """`summary.md` of the whole article: a row a section, then what each scenario came to."""
     table = _table(["section", "it says", "predicted", "measured", "verdict", ""], [
         [r.section, r.says, r.predicted, r.measured, f"**{r.verdict}**", r.why] for r in rows])
     lines = ["# The article, section by section", "", *table, "", "## Scenarios", ""]
     for name, of in done.items():
-        took = f" {of.seconds['all']:.0f} s with the lab." if "all" in of.seconds else ""
+        took = f" {of['seconds']['all']:.0f} s with the lab." if "all" in of["seconds"] else ""
         lines.append(f"- [{SCENARIOS[name]}]({name}/summary.md): {sentence(of)}.{took}")
     return "\n".join([*lines, ""])
 

@@ -94,6 +94,8 @@ def _start_again(world: World, host: str) -> None:
         world.namespaces.pop(label, None)
     if world.swarm is not None:
         failure.withdraw(world.swarm, _tunnel(old))
+        if host == world.spec.hosts[0].name:
+            failure.recount(world.swarm)
     new = world.start_engine(old.host, old.lacking)
     new.before = old
     if world.swarm is not None:

@@ -4,7 +4,8 @@
   the docker-proxies (PR_SET_PDEATHSIG) and the embedded DNS, whose rules now lead to a port where nobody listens.
 * Started again: it first ends the containers that it finds running (no live-restore), and removes their sandboxes, the
   ports' rules and its own chains. Its networks are there again, in the order in which they were made. The containers
-  have their addresses only when they start, and get the lowest free ones; the swarm's manager goes on counting.
+  have their addresses only when they start, and get the lowest free ones; the swarm's manager goes on counting, unless
+  it was its own engine that was killed.
 * Not heard of: libnetwork's gossip gives a node up after some seconds. Each side then forgets the other's endpoints:
   no tunnel leads there, and the DNS does not know the names.
 * Left: the swarm's networks and sandboxes go from the engine. Containers lose their interfaces there, and the way out,
@@ -20,6 +21,7 @@ event_delegate.go (`NotifyLeave`). Left out: live-restore, and services in a swa
 from __future__ import annotations
 
 from collections.abc import Collection
+from ipaddress import IPv4Address
 
 from sim.dockerd.daemon import Daemon
 from sim.dockerd.endpoint import Endpoint, by_priority
@@ -70,6 +72,17 @@ def withdraw(swarm: Swarm, tunnel: int) -> None:
         shared.bindings[:] = [binding for binding in shared.bindings if str(binding.address) not in gone]
         for addresses in shared.names.values():
             addresses[:] = [address for address in addresses if address not in gone]
+
+
+def recount(swarm: Swarm) -> None:
+    """The manager started again: what it gives next is not behind the last address that it gave, but the lowest that
+    nobody has."""
+    for name, shared in swarm.networks.items():
+        subnet = shared.pool.network
+        held = [subnet.network_address, subnet.broadcast_address, shared.gateway,
+                *map(IPv4Address, shared.spec.aux_addresses), *(peer.address for peer in shared.peers),
+                *(service.vips[name] for service in swarm.services.values() if name in service.vips)]
+        shared.pool.taken = set(map(int, held))
 
 
 def leave(daemon: Daemon) -> list[str]:

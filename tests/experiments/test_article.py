@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from experiments.article import NOT_YET, SECTIONS, rows
+from experiments import demo
+from experiments.article import NOT_YET, SECTIONS, Row, rows
 from experiments.compare import Check, compare_ways, describe_ways, not_made
 from experiments.demo import scenario
 from experiments.measurement import Measurement, Observation
+from experiments.results import write_json
 from experiments.verify import Verification
 from sim.predict import Prediction, predict
 from sim.spec import Spec
@@ -22,6 +26,10 @@ def spec() -> Spec:
 @pytest.fixture(scope="module")
 def prediction(spec: Spec) -> Prediction:
     return predict(spec)
+
+
+def told(of: Verification) -> list[Row]:
+    return rows({"single-host": of.as_dict()}, {})
 
 
 def judged(spec: Spec, prediction: Prediction, verdict: bool | None, why: str = "") -> Verification:
@@ -39,7 +47,7 @@ def judged(spec: Spec, prediction: Prediction, verdict: bool | None, why: str = 
 def test_every_section_of_the_article_has_a_row_and_the_plugin_one_says_not_yet(
     spec: Spec, prediction: Prediction
 ) -> None:
-    found = {row.section: row for row in rows({"single-host": judged(spec, prediction, True)})}
+    found = {row.section: row for row in told(judged(spec, prediction, True))}
     assert list(found) == ["default bridge", "user-defined bridge", "host", "macvlan", "none", "overlay", "ingress",
                            "plugin"]
     assert found["plugin"].verdict == found["plugin"].predicted == NOT_YET
@@ -54,12 +62,12 @@ def test_every_question_of_the_articles_scenarios_belongs_to_one_section() -> No
 
 def test_a_section_that_this_kernel_cannot_measure_is_never_agreed(spec: Spec, prediction: Prediction) -> None:
     why = "can't be measured here: kernel lacks ip_vs"
-    row = rows({"single-host": judged(spec, prediction, None, why)})[0]
+    row = told(judged(spec, prediction, None, why))[0]
     assert (row.verdict, row.measured, row.why) == ("not measured", "nothing", why)
 
 
 def test_a_disagreement_shows_in_its_section(spec: Spec, prediction: Prediction) -> None:
-    assert rows({"single-host": judged(spec, prediction, False)})[0].verdict == "disagreed"
+    assert told(judged(spec, prediction, False))[0].verdict == "disagreed"
 
 
 def test_an_answer_that_is_one_of_those_drawn_agrees_and_another_does_not() -> None:
@@ -68,3 +76,15 @@ def test_an_answer_that_is_one_of_those_drawn_agrees_and_another_does_not() -> N
     assert describe_ways([one, two]) == "reached web.1 or web.2 at 10.0.1.2, seen as 10.0.1.9"
     other = compare_ways([one, two], Answer(Outcome.REACHED, "10.0.1.2", "web.3", "10.0.1.9"))
     assert not other.agreed and "web.3" in other.detail
+
+
+def test_a_stored_run_is_told_only_of_the_very_predictions_of_today(
+    spec: Spec, prediction: Prediction, tmp_path: Path
+) -> None:
+    data = judged(spec, prediction, True).as_dict() | {"provenance": {"date": "2026-11-24T00:00:00Z"}}
+    write_json(tmp_path / "data.json", data)
+    assert demo._stored(tmp_path, spec) is not None
+    data["questions"][0]["predicted"]["outcome"] = "reset"
+    write_json(tmp_path / "data.json", data)
+    assert demo._stored(tmp_path, spec) is None
+    assert demo._stored(tmp_path / "nowhere", spec) is None

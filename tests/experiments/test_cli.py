@@ -167,7 +167,8 @@ def cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_verify_where_no_lab_can_run_ends_with_3_and_says_why(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cannot_run(monkeypatch)
     line = refused(run("verify", compose), code=3)
-    assert "uid 1000" in line and "hopcast doctor" in line
+    assert "uid 1000" in line and "qemu-system-x86" in line
+    assert "hopcast doctor" in refused(run("verify", compose, "--no-vm"), code=3)
 
 
 def test_doctor_ends_with_3_where_no_lab_can_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,26 @@ def test_containers_of_every_kind_come_through_faults_of_their_only_host_as_pred
     assert not differing(result), differing(result)
 
 
+def test_a_killed_manager_and_a_worker_with_mixed_networks_behave_as_predicted() -> None:
+    builder = (topology("t").host("h1").host("h2").network("local")
+               .network("ov", driver="overlay", attachable=True).network("ov2", driver="overlay", attachable=True)
+               .container("a1", networks=["ov"], host="h1", listens=[80], ports=["8080:80"], restart="always")
+               .container("b1", networks=["ov2", "local"], host="h1", listens=[80], ports=["8081:80"], restart="always")
+               .container("a2", networks=["ov"], host="h2", listens=[80])
+               .container("b2", networks=["ov2", "local"], host="h2", listens=[80], ports=["8082:80"])
+               .container("c2", networks=["local"], host="h2", listens=[80])
+               .fault("manager", "engine killed", "h1").fault("leave", "node left", "h2")
+               .fault("crash", "engine killed", "h2"))
+    for line in ("a2 -> a1:80", "b1 -> b2:80", "client -> a1:80", "client -> b1:80"):
+        builder = builder.ask(f"{line} around manager")
+    for line in ("a2 -> a1:80", "b2 -> c2:80", "c2 -> b2:80 by ip", "client -> b2:80", "b2 -> client"):
+        builder = builder.ask(f"{line} around leave")
+    for line in ("c2 -> b2:80", "client -> b2:80", "h2 -> c2 by ip"):
+        builder = builder.ask(f"{line} around crash")
+    result = verify(builder.spec())
+    assert not differing(result), differing(result)
+
+
 def test_a_prediction_in_which_names_survive_their_engine_does_not_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure, "kill", lambda daemon: None)
     builder = topology("t").network("front").container("one", networks=["front"]).container("two", networks=["front"])

@@ -18,5 +18,5 @@ def test_every_outcome_has_a_colour_in_tables_and_plots(outcome: Outcome) -> Non
 def test_every_scenario_is_predicted_and_shown(file) -> None:  # type: ignore[no-untyped-def]
     spec = load(file)
     forecast = predict(spec)
-    assert render.predictions(forecast.questions, forecast.answers, forecast.traces) is not None
+    assert render.predictions(forecast) is not None
     render.matrix(spec, forecast.questions, forecast.answers)

@@ -52,7 +52,7 @@ def test_a_machine_that_does_as_predicted_agrees_on_every_level(
     assert [c for c in result.checks if c.agreed is not True] == []
     assert result.exit_code == 0
     assert len(result.answers) >= 25
-    assert "0 disagreed" in sentence(result)
+    assert "0 disagreed" in sentence(result.as_dict())
 
 
 def test_planted_differences_are_found_each_on_its_level(
@@ -99,7 +99,7 @@ def test_an_unmeasured_verification_has_every_check_and_made_none(spec: Spec) ->
     total = result.totals.of()
     assert total.checked == 0 and total.not_made == len(result.plumbing) + 2 * len(result.answers)
     assert all(c.detail == "no root" for c in result.checks)
-    assert sentence(result).startswith(f"0 of {total.not_made} predictions checked")
+    assert sentence(result.as_dict()).startswith(f"0 of {total.not_made} predictions checked")
 
 
 def test_results_hold_data_summary_and_plots(

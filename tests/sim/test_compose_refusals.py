@@ -77,6 +77,10 @@ BAD: list[tuple[str, list[str]]] = [
         ["needs a network with a subnet of its own"],
     ),
     (
+        WEB + "    restart: alway",
+        ["c.yaml:4: services.web.restart: unknown restart policy 'alway'", "did you mean 'always'?"],
+    ),
+    (
         WEB + "    network_mode: brigde",
         ["c.yaml:4: services.web.network_mode: 'brigde' is no network mode; did you mean 'bridge'?"],
     ),

@@ -113,6 +113,14 @@ def test_addresses_on_a_bridge_begin_anew_and_those_of_a_swarm_go_on() -> None:
     assert prediction.answers[-1].outcome.name == "TIMEOUT"  # docker inspect still shows it
 
 
+def test_manager_that_starts_again_gives_the_lowest_free_address() -> None:
+    builder = (topology("t").host("h1").host("h2").network("ov", driver="overlay", attachable=True)
+               .container("a1", networks=["ov"], host="h1", listens=[80], restart="always")
+               .container("a2", networks=["ov"], host="h2", listens=[80]).fault("f", "engine killed", "h1"))
+    prediction = predict(builder.ask("a2 -> a1:80 around f").spec())
+    assert [answer.address for answer in prediction.answers] == ["10.0.1.2", "", "10.0.1.2"]
+
+
 def test_rules_of_an_engine_that_started_again_are_those_of_its_first_start() -> None:
     spec = swarm("engine killed").spec()
     spec = spec.model_copy(update={"containers": tuple(
