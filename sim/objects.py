@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sim import checks, checks_swarm
+from sim import checks
+from sim.checks.swarm import check_service
 from sim.errors import SpecError, from_pydantic
 
 DEFAULT_NETWORK = "bridge"
@@ -231,7 +232,7 @@ class Service(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        checks_swarm.check_service(self)
+        check_service(self)
         return self
 
 

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sim.checks_swarm import LABELS, Constraint, read_constraint
+from sim.checks.swarm import LABELS, Constraint, read_constraint
 from sim.errors import SpecError
 from sim.spec import Container, Host, Network, Service
 

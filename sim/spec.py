@@ -29,7 +29,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from sim import checks, checks_spec
+from sim import checks
+from sim.checks.spec import check_spec
 from sim.errors import SpecError
 from sim.objects import (
     DEFAULT_NETWORK,
@@ -148,7 +149,7 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        checks_spec.check_spec(self)
+        check_spec(self)
         return self
 
     def container(self, label: str) -> Container | None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim import checks_swarm
 from sim.compose.containers import container_of
 from sim.compose.document import Item
 from sim.compose.ports import on_host, read_service_ports
@@ -140,7 +139,7 @@ def read_deploy(service: Service) -> Deploy:
     constraints = placement["constraints"].texts() if "constraints" in placement else []
     for constraint in constraints:
         with constraint.blamed():
-            checks_swarm.read_constraint(constraint.value)
+            read_constraint(constraint.value)
     most = placement["max_replicas_per_node"].number() if "max_replicas_per_node" in placement else 0
     if most < 0:
         placement["max_replicas_per_node"].fail(f"{most} replicas", "use 1 or more, or 0 for no limit")

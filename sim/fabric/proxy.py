@@ -44,7 +44,7 @@ def _copy(fabric: Fabric, source: TcpSocket, sink: TcpSocket) -> Process:
             yield fabric.note(Kind.PROXY, source.netns.label, f"docker-proxy copies {len(data)} bytes")
             yield fabric.call(sink.send(data, fabric.now))
         if source.eof or source.error:
-            yield fabric.call(sink.close(fabric.now))
+            yield fabric.call(sink.shutdown(fabric.now))
             return
         yield fabric.ready(source)
 

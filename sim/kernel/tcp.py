@@ -90,6 +90,11 @@ class TcpSocket(Socket):
         self.quickack = True
         """Acknowledge data at once. False: the acknowledgement rides on the own next data (pingpong mode)."""
         self.listener: TcpSocket | None = None
+        self.orphan = False
+        """Nobody has it any more (close), and the kernel sees to its end."""
+        self.minisock = False
+        """Only a time-wait socket is left of it (`tcp_time_wait`): its acknowledgements are the kernel's own, with
+        their checksum complete (`tcp_v4_send_ack`)."""
 
     # system calls
 
@@ -113,12 +118,17 @@ class TcpSocket(Socket):
         yield from self._send(TcpFlag.PSH | TcpFlag.ACK, payload, now)
 
     def close(self, now: float) -> Effects:
-        """Orderly: a FIN after what was sent. A listener, or a connection not yet made, just goes."""
+        """close(2), orderly: a FIN after what was sent. A listener, or a connection not yet made, just goes."""
+        self.orphan = True
         if self.state is State.ESTABLISHED and self.inbox and not self.eof:
             # unread data: the peer must learn that it was thrown away (tcp_close, RFC 2525 2.17)
             yield from self._emit(self.snd_nxt, TcpFlag.RST | TcpFlag.ACK, b"", now)
             self._gone()
             return
+        yield from self.shutdown(now)
+
+    def shutdown(self, now: float) -> Effects:
+        """shutdown(2), SHUT_WR: a FIN, and whoever has the socket goes on reading."""
         following = ON_CLOSE.get(self.state)
         if following is None:
             if self.state in (State.SYN_SENT, State.LISTEN):
@@ -165,7 +175,7 @@ class TcpSocket(Socket):
         return Packet(
             ip=IPv4(self.address, self.remote[0], Proto.TCP, 64, df=True),
             l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
-            payload=payload, csum="partial", departs=True,
+            payload=payload, csum="valid" if self.minisock else "partial", departs=not self.minisock,
             options=SYN_OPTIONS if flags & TcpFlag.SYN else OPTIONS,
         )
 
@@ -189,6 +199,7 @@ class TcpSocket(Socket):
     def receive(self, packet: Packet, now: float) -> Effects:
         assert packet.ip is not None and isinstance(packet.l4, Tcp)
         tcp = packet.l4
+        self.minisock = self.state is State.TIME_WAIT or (self.orphan and self.state is State.FIN_WAIT2)
         if self.state is State.LISTEN:
             if tcp.flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST) == TcpFlag.SYN:
                 yield from self._accept(packet, tcp, now)

@@ -27,7 +27,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from sim import checks_spec
+from sim.checks.spec import check_question
 from sim.errors import SpecError, did_you_mean
 from sim.spec import Container, Question, Service, Spec
 
@@ -92,7 +92,7 @@ def around(spec: Spec, question: Question, faults: Iterable[str]) -> tuple[Quest
             raise SpecError("around says before, during and after", mend="leave during and after out")
         asked += [question.model_copy(update={moment: fault}) for moment in ("during", "after")]
     for each in asked:
-        checks_spec.check_question(spec, each, "")
+        check_question(spec, each, "")
     return tuple(asked)
 
 
@@ -152,7 +152,7 @@ def ask(
             **more,
         }
     )
-    checks_spec.check_question(spec, question, "")
+    check_question(spec, question, "")
     return question
 
 

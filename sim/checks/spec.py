@@ -1,6 +1,6 @@
 """What objects of a Spec say of each other: who is named twice, who is on which network and host, who asks whom.
 
-As `checks.py`, which has the objects one by one; `checks_swarm.py` has services and faults.
+Each object by itself is the package's affair (`__init__.py`); services and faults have a file (`swarm.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sim.checks import check_address, check_fixed_address, unique
-from sim.checks_swarm import check_faults, check_services
+from sim.checks.swarm import check_faults, check_services
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sim.checks_swarm import Constraint, read_constraint
+from sim.checks.swarm import Constraint, read_constraint
 from sim.errors import SpecError
 from sim.spec import Attachment, Container, Fault, Host, Network, Question, Service, ServicePort, Spec
 

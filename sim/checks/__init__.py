@@ -1,9 +1,9 @@
 """What must hold in each object of a Spec: the form of addresses and names, what a driver's options may be.
 
 Each check raises a SpecError whose `where` names the object (`container web`, `network front`); the Compose reader puts
-the file, the key and the line in its place. What objects say of each other is in `checks_spec.py`, what is said of
-swarm services and faults in `checks_swarm.py`. What only an engine can refuse (a port that is already allocated, pools
-that overlap) is left to dockerd, simulated or real.
+the file, the key and the line in its place. What objects say of each other is in `spec.py`, what is said of swarm
+services and faults in `swarm.py`. What only an engine can refuse (a port that is already allocated, pools that overlap)
+is left to dockerd, simulated or real.
 """
 
 from __future__ import annotations
