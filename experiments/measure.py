@@ -2,7 +2,11 @@
 
 Sniffers stand at every interface of every host, client and container for the whole time. Before each question the
 caches are made cold (neighbours, FDB, conntrack), as the prediction starts from cold ones; after it the capture goes on
-until the wire has been quiet for `SETTLE` seconds. A question of which frames were lost is asked once more, from cold.
+until the wire has been quiet for `SETTLE` seconds. A question of which frames were lost is asked again, from cold.
+
+Where the CPU is emulated, programs may be late for the kernel's own timers (delayed acknowledgements, retransmissions).
+That only ever adds segments; so a TCP question in which somebody was late is asked again there, and of its attempts the
+one with fewest frames counts. Whether it was late is told from its frames alone, never from what was predicted.
 
 `Running` is a topology that stands and can be asked, as often as one likes; `measure` is the whole from nothing to
 nothing. Both run on a host and in a micro-VM's guest alike, and what they find goes over a wire as JSON and back
@@ -11,6 +15,7 @@ nothing. Both run on a host and in a micro-VM's guest alike, and what they find 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +36,7 @@ from live.probe import probe
 from live.responder import ListenerAt, Responders
 from sim.dial import dial as make_dial
 from sim.errors import LabError, SpecError
+from sim.packet import Packet, Tcp
 from sim.plumbing import Plumbing
 from sim.spec import Client, Container, Dial, Question, Spec
 from sim.trace import Answer, Outcome, Trace
@@ -39,7 +45,11 @@ SETTLE = 0.05
 """Seconds without a frame after which a question counts as over."""
 TAKE_LIMIT = 2.0
 """Seconds after which the capture of a question ends although frames still come."""
-ATTEMPTS = 2
+ATTEMPTS = 3
+LATE = 0.03
+"""Seconds: less than Linux waits with an acknowledgement (TCP_DELACK_MIN, 40 ms)."""
+AT_ONCE = (Outcome.REACHED, Outcome.REFUSED, Outcome.RESET, Outcome.NET_UNREACHABLE, Outcome.PROHIBITED)
+"""Outcomes of a TCP question that come without anybody waiting, but for the dial's own pause."""
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, questions done, questions in all)"""
@@ -59,14 +69,28 @@ class Observation:
     def as_dict(self) -> dict[str, Any]:
         return {"dial": self.dial.model_dump(mode="json") if self.dial else None,
                 "answer": self.answer.as_dict() if self.answer else None,
-                "trace": self.trace.as_dict(), "until": self.until, "why": self.why}
+                "trace": self.trace.as_dict(), "lengths": [_lengths(step.packet) for step in self.trace],
+                "until": self.until, "why": self.why}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Observation:
         """What `as_dict` made."""
         answer = row["answer"] and Answer(**row["answer"] | {"outcome": Outcome(row["answer"]["outcome"])})
-        return cls(Dial(**row["dial"]) if row["dial"] else None, answer, Trace.from_dict(row["trace"]), row["until"],
-                   row["why"])
+        trace = Trace.from_dict(row["trace"])
+        for step, lengths in zip(trace, row["lengths"], strict=True):
+            _lengthen(step.packet, lengths)
+        return cls(Dial(**row["dial"]) if row["dial"] else None, answer, trace, row["until"], row["why"])
+
+
+def _lengths(packet: Packet | None) -> list[int]:
+    """Bytes of payload, of the packet and of each one inside: a later fragment's are in no header's fields."""
+    return [len(packet.payload), *_lengths(packet.inner)] if packet else []
+
+
+def _lengthen(packet: Packet | None, lengths: list[int]) -> None:
+    if packet:
+        packet.payload = bytes(lengths[0])
+        _lengthen(packet.inner, lengths[1:])
 
 
 @dataclass(slots=True)
@@ -193,10 +217,11 @@ def _ask(deployment: Deployment, question: Question, index: int, capture: Captur
         return Observation(why=str(error))
     source = str(deployment.netns_path(dial.source))
     box = spec.container(dial.source)
-    found = Observation(dial)
     # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
     asked = dial.model_copy(update={"pause": dial.pause * factor()})
+    best: Observation | None = None
     for _ in range(ATTEMPTS):
+        found = Observation(dial)
         caches.flush()
         begun = time.monotonic()
         capture.mark()
@@ -211,6 +236,26 @@ def _ask(deployment: Deployment, question: Question, index: int, capture: Captur
             return found
         found.trace = capture.take(patient(SETTLE), patient(TAKE_LIMIT))
         found.until = time.monotonic() - begun
-        if not found.trace.lost:
+        if best is None or (found.trace.lost, len(found.trace)) < (best.trace.lost, len(best.trace)):
+            best = found
+        if not found.trace.lost and not (factor() > 1 and _late(found)):
             break
-    return found
+    assert best is not None
+    return best
+
+
+def _late(seen: Observation) -> bool:
+    """Was somebody late in a TCP dialogue of which every step follows at once from the one before?"""
+    dial, answer = seen.dial, seen.answer
+    if dial is None or answer is None or dial.probe != "tcp" or answer.outcome not in AT_ONCE:
+        return False
+    times = [step.at for step in seen.trace if step.packet and _speaks(step.packet, dial.source_port)]
+    waits = sum(later - earlier > LATE for earlier, later in itertools.pairwise(times))
+    return waits > (answer.outcome in (Outcome.REACHED, Outcome.RESET))  # those have the dial's pause
+
+
+def _speaks(packet: Packet, port: int) -> bool:
+    """A TCP segment from or to a port, also inside a tunnel's packet."""
+    if packet.inner is not None and packet.vxlan is not None:
+        return _speaks(packet.inner, port)
+    return isinstance(packet.l4, Tcp) and port in (packet.l4.sport, packet.l4.dport)

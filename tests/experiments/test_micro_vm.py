@@ -13,6 +13,7 @@ import pytest
 import experiments
 import experiments.verify
 from experiments import measure, micro_vm
+from experiments.dialogue import events
 from experiments.measure import Measurement, Observation
 from experiments.verify import Verification, verify
 from live import doctor
@@ -20,9 +21,10 @@ from live.doctor import Item, Report
 from live.vm import qemu
 from sim import compose
 from sim.errors import LabError
+from sim.packet import IPv4, Packet, Tcp
 from sim.predict import predict
-from sim.spec import Network, Question, Spec
-from sim.trace import Trace
+from sim.spec import Dial, Network, Question, Spec
+from sim.trace import Answer, Kind, Outcome, Step, Trace
 
 ROOT = Item("privilege", "root", True, "", "engines", "sudo", True)
 MACVLAN = Item("kernel", "macvlan", True, "", "macvlan networks", "modprobe macvlan", False)
@@ -121,6 +123,33 @@ def test_a_measurement_goes_over_a_wire_without_a_change_to_any_verdict(spec: Sp
     observations[0] = Observation(why="nothing to dial")
     observations[1].trace = Trace(observations[1].trace.steps[:-1], lost=2)
     same(spec, Measurement("20.10.24", forecast.plumbing, points, observations, {"lab up": 1.5}, "micro-VM (TCG)"))
+
+
+def test_fragments_keep_their_lengths_on_the_wire_also_inside_a_tunnel() -> None:
+    spec = compose.load(Path(experiments.__path__[0], "scenarios", "article_overlay.yaml"))
+    largest = max(spec.questions, key=lambda question: question.size)
+    forecast = predict(spec, observed=True, questions=[largest])
+    seen = Observation(forecast.dials[0], forecast.answers[0], forecast.traces[0].observed(
+        {s.point for s in forecast.traces[0] if s.device}), until=60.0)
+    copy = Observation.from_dict(json.loads(json.dumps(seen.as_dict())))
+    later = [s.packet for s in seen.trace if s.packet and s.packet.inner and s.packet.inner.ip and s.packet.vxlan
+             and not s.packet.inner.l4]
+    assert later and all(packet.inner and packet.inner.payload for packet in later)
+    assert events(copy.trace, {s.point for s in seen.trace}) == events(seen.trace, {s.point for s in seen.trace})
+
+
+def test_who_was_late_is_told_from_the_frames_alone() -> None:
+    dial = Dial(source="a", probe="tcp", address="10.0.0.2", port=80, source_port=20001)
+
+    def seen(outcome: Outcome, *times: float, port: int = 20001) -> Observation:
+        steps = [Step(Kind.SEEN, "a", "eth0", Packet(ip=IPv4(1, 2, 6), l4=Tcp(port, 80, 2)), at=at) for at in times]
+        return Observation(dial, Answer(outcome), Trace(steps))
+
+    assert not measure._late(seen(Outcome.REACHED, 0, 0.001, 0.101, 0.102))  # the dial's pause
+    assert measure._late(seen(Outcome.REACHED, 0, 0.001, 0.101, 0.142))  # and a delayed acknowledgement
+    assert measure._late(seen(Outcome.NET_UNREACHABLE, 0, 1.01))
+    assert not measure._late(seen(Outcome.TIMEOUT, 0, 1.01))
+    assert not measure._late(seen(Outcome.REFUSED, 0, 1.01, port=40000))
 
 
 @pytest.mark.live
