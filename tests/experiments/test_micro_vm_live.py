@@ -21,7 +21,7 @@ from sim.build import topology
 from sim.errors import LabError, PlumbError
 from sim.spec import Network, Spec
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

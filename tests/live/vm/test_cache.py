@@ -34,6 +34,15 @@ def test_a_folder_that_was_not_finished_is_not_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_maker_left_goes_after_an_hour_and_no_sooner(tmp_path: Path) -> None:
+    old, new = tmp_path / ".image-x.1.part", tmp_path / ".image-x.2.part"
+    for part in (old, new):
+        part.mkdir()
+    os.utime(old, (1000, 1000))
+    cache.forget_parts(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
+
+
 def test_a_folder_that_is_made_again_replaces_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "image"
     for name in ("old", "new"):
