@@ -5,12 +5,17 @@ Sniffers stand at every interface of every host, client and container; where fau
 conntrack), as the prediction starts from cold ones; after it the capture goes on until the wire has been quiet for
 `SETTLE` seconds. A question of which frames were lost, by the capture or by a cable, is asked again, from cold.
 
+Where the CPU is emulated, programs may be late for the kernel's own timers (delayed acknowledgements, retransmissions).
+That only ever adds segments; so a TCP question in which somebody was late is asked again there, and of its attempts the
+one with fewest frames counts. Whether it was late is told from its frames alone, never from what was predicted.
+
 `Running` is a topology that stands and can be asked; `measure` is the whole from nothing to nothing. Both run on a host
 and in a micro-VM's guest alike.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -28,6 +33,7 @@ from live.responder import ListenerAt, Responders
 from sim.dial import dial as make_dial
 from sim.dial import not_dialled
 from sim.errors import LabError, SpecError
+from sim.packet import Packet, Tcp
 from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.spec import Client, Container, Question, Spec
@@ -37,7 +43,11 @@ SETTLE = 0.05
 """Seconds without a frame after which a question counts as over."""
 TAKE_LIMIT = 2.0
 """Seconds after which the capture of a question ends although frames still come."""
-ATTEMPTS = 2
+ATTEMPTS = 3
+LATE = 0.03
+"""Seconds: less than Linux waits with an acknowledgement (TCP_DELACK_MIN, 40 ms)."""
+AT_ONCE = (Outcome.REACHED, Outcome.REFUSED, Outcome.RESET, Outcome.NET_UNREACHABLE, Outcome.PROHIBITED)
+"""Outcomes of a TCP question that come without anybody waiting, but for the dial's own pause."""
 LOSSY_ATTEMPTS = 8
 """Where cables lose frames: predictions are of the case in which they lose none of a question's."""
 
@@ -158,11 +168,11 @@ def _ask(
         return Observation(why=str(error))
     source = str(deployment.netns_path(dial.source))
     box = spec.container(dial.source)
-    found = Observation(dial)
     # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
     asked = dial.model_copy(update={"pause": dial.pause * factor()})
+    best: Observation | None = None
     for attempt in range(LOSSY_ATTEMPTS if spec.lossy else ATTEMPTS):
-        found.attempts = attempt + 1
+        found = Observation(dial, attempts=attempt + 1)
         caches.flush()
         before = losses()
         begun = time.monotonic()
@@ -179,6 +189,32 @@ def _ask(
         found.trace = capture.take(patient(SETTLE + 2 * spec.flight), patient(TAKE_LIMIT))
         found.until = time.monotonic() - begun
         found.lost = losses() - before
-        if not found.trace.lost and not found.lost:
+        if best is None or _spoiled(found) < _spoiled(best):
+            best = found
+        if not found.trace.lost and not found.lost and not (factor() > 1 and _late(found)):
             break
-    return found
+    assert best is not None
+    best.attempts = found.attempts
+    return best
+
+
+def _spoiled(seen: Observation) -> tuple[int, int, int]:
+    """How little an attempt is worth: frames lost by the capture, by cables, and frames in all."""
+    return seen.trace.lost, seen.lost, len(seen.trace)
+
+
+def _late(seen: Observation) -> bool:
+    """Was somebody late in a TCP dialogue of which every step follows at once from the one before?"""
+    dial, answer = seen.dial, seen.answer
+    if dial is None or answer is None or dial.probe != "tcp" or answer.outcome not in AT_ONCE:
+        return False
+    times = [step.at for step in seen.trace if step.packet and _speaks(step.packet, dial.source_port)]
+    waits = sum(later - earlier > LATE for earlier, later in itertools.pairwise(times))
+    return waits > (answer.outcome in (Outcome.REACHED, Outcome.RESET))  # those have the dial's pause
+
+
+def _speaks(packet: Packet, port: int) -> bool:
+    """A TCP segment from or to a port, also inside a tunnel's packet."""
+    if packet.inner is not None and packet.vxlan is not None:
+        return _speaks(packet.inner, port)
+    return isinstance(packet.l4, Tcp) and port in (packet.l4.sport, packet.l4.dport)

@@ -34,14 +34,14 @@ def place(spec: Spec, report: Report, wished: bool | None, say: Callable[[str], 
     """Where to measure `spec`: `measure` of this module or of `experiments.measure`. `wished`: in a micro-VM or not;
     None chooses, and says why where it takes the micro-VM. LabError where nothing can be measured."""
     why = reason(spec, report)
-    emulator = any(item.name == qemu.BINARY and item.ok for item in report.items)
-    if wished or (wished is None and why and emulator):
+    possible = any(item.name == qemu.BINARY and item.ok for item in report.items)
+    if wished or (wished is None and why and possible):
         if not wished:
             say(f"measuring in a micro-VM, for this machine can't: {why}")
         return measure
     if not report.can_run_lab:
-        mend = "hopcast doctor tells all" if wished is False else f"or use a micro-VM, which needs no root: {qemu.GET}"
-        raise LabError(f"nothing can be measured here: {report.why_not}", mend=mend)
+        instead = "" if wished is False else f"; a micro-VM needs no root: {qemu.GET}"
+        raise LabError(f"nothing can be measured here: {report.why_not}", mend=f"hopcast doctor tells all{instead}")
     return here.measure
 
 

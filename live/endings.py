@@ -22,5 +22,13 @@ def as_exceptions() -> dict[signal.Signals, object]:
     return before
 
 
+def as_before(handlers: dict[signal.Signals, object]) -> None:
+    """Undoes `as_exceptions`, and forgets what it returned."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+    handlers.clear()
+
+
 def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)

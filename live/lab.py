@@ -27,11 +27,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 import docker
 
-from live import cgroup, cleanup, daemon, engine, features, nameserver, netns, shaping, state, swarm
+from live import cgroup, cleanup, daemon, endings, engine, features, nameserver, netns, shaping, state, swarm
 from live.patience import patient
 from sim.errors import LabError, SpecError
 from sim.spec import Spec
@@ -41,7 +41,6 @@ WIRE, DNS = "@wire", "@dns"
 SWITCH = "wire"
 """Labels of the lab's own namespaces."""
 NAMESERVER_LIMIT = 20.0
-ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 Progress = Callable[[str], None]
 
@@ -65,7 +64,7 @@ class Lab:
         run = secrets.token_hex(3)
         lab = cls(spec, state.new_record(run, kept=keep, spec=spec.model_dump(mode="json")), keep=keep)
         try:
-            lab._catch_signals()
+            lab._handlers = endings.as_exceptions()
             atexit.register(lab._at_exit)
             lab._build(progress or (lambda _: None))
         except BaseException:
@@ -173,22 +172,11 @@ class Lab:
             with suppress(Exception):
                 client.close()
         atexit.unregister(self._at_exit)
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)  # type: ignore[arg-type]
-        self._handlers.clear()
+        endings.as_before(self._handlers)
 
     def _at_exit(self) -> None:
         if os.getpid() == self.record.owner and not self.keep:
             self.down()
-
-    def _catch_signals(self) -> None:
-        """SIGTERM and SIGHUP become SystemExit, so that `with` blocks end; a program's own handlers stay."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in ENDING:
-            if signal.getsignal(number) is signal.SIG_DFL:
-                self._handlers[number] = signal.signal(number, _exit_on_signal)
 
     def _build(self, progress: Progress) -> None:
         spec, record = self.spec, self.record
@@ -258,16 +246,12 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *endings.ENDING)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _check(spec: Spec) -> None:

@@ -13,6 +13,10 @@ REQUIRE_LIVE = os.environ.get("HOPCAST_REQUIRE_LIVE", "") not in ("", "0")
 """Set by .ci/run where live tests can run: there a skipped one would be a green light for nothing."""
 
 
+REQUIRE_VM = os.environ.get("HOPCAST_REQUIRE_VM", "") not in ("", "0")
+"""Set by .ci/run where QEMU is: the same for tests that boot a micro-VM."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """TERM ends the session as Ctrl-C does: fixtures are torn down, so no lab outlives a time limit."""
 
@@ -27,7 +31,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None],
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if REQUIRE_LIVE and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("live"):
+    required = (REQUIRE_LIVE and item.get_closest_marker("live")) or (REQUIRE_VM and item.get_closest_marker("vm"))
+    if required and report.skipped and not hasattr(report, "wasxfail"):
         fail_skipped(report)
     return report
 

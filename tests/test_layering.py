@@ -44,8 +44,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """Package or module -> what it may import besides itself. The longest name that fits a file decides."""
 
 PREDICTORS = ("sim.predict", "sim.faults", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric")
-OBSERVERS = ("experiments.measure", "live.capture", "live.cold", "live.latency", "live.links", "live.names",
-             "live.probe", "live.rules")
+OBSERVERS = ("experiments.measure", "experiments.micro_vm", "live.capture", "live.cold", "live.latency", "live.links",
+             "live.names", "live.probe", "live.rules")
 MEETING_PLACES: dict[str, str] = {
     "experiments.cli": "starts the one or the other, and has the type of a progress callback from measure",
     "experiments.verify": "hands a finished prediction and a measurement to experiments/compare.py",

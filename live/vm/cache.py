@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 from sim.errors import LabError
 
 DIGEST_LENGTH = 16
+PART_LIMIT = 3600.0
 
 
 def folder() -> Path:
@@ -68,6 +70,14 @@ def made(target: Path) -> Iterator[Path]:
         raise
 
 
+def forget_parts(where: Path) -> None:
+    """Removes what a killed maker left half made: nobody has touched it for PART_LIMIT seconds."""
+    for part in where.glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > PART_LIMIT:
+                _remove(part)
+
+
 def used(path: Path) -> None:
     """Remembers that something of the cache was used now: what was not used for longest goes first."""
     with suppress(OSError):
@@ -79,8 +89,12 @@ def keep_newest(paths: Iterable[Path], count: int) -> list[Path]:
     there = [(path.stat().st_mtime, path) for path in paths if path.exists()]
     old = [path for _, path in sorted(there, reverse=True)[count:]]
     for path in old:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
     return old
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -50,6 +50,7 @@ class Guest:
     def __init__(self, record: runs.Record, process: subprocess.Popen[bytes] | None) -> None:
         self.record, self.process = record, process
         self._idents = (f"{os.getpid()}.{number}" for number in itertools.count(1))
+        self._handlers: dict[signal.Signals, object] = {}
         self._decoder = wire.Decoder()
         self._waiting: deque[Message] = deque()
         self._line = socket.socket(socket.AF_UNIX)
@@ -60,10 +61,11 @@ class Guest:
         """Boots a guest, or restores it from the file `incoming`; returns once its agent answers. `size`: memory in MiB
         and CPUs. LabError, and nothing left, where it can't."""
         runs.sweep()
-        endings.as_exceptions()
+        handlers = endings.as_exceptions()
         record = runs.new(kept=keep)
         record.where = qemu.where(accelerator)
         guest = cls(record, None)
+        guest._handlers = handlers
         try:
             guest._launch(image, project, accelerator, size or (qemu.memory(), qemu.cpus()), incoming)
             guest._connect()
@@ -93,7 +95,7 @@ class Guest:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.record.kept and kind is None:
-            self._line.close()
+            self._release()
         else:
             self.end()
 
@@ -127,9 +129,13 @@ class Guest:
         lines = [line.rstrip() for line in text.splitlines() if line.strip()][-CONSOLE_LINES:]
         return "; its console says last: " + " | ".join(lines) if lines else "; its console is empty"
 
+    def _release(self) -> None:
+        self._line.close()
+        endings.as_before(self._handlers)
+
     def end(self) -> None:
         """Ends QEMU and removes what it left. LabError when it does not end."""
-        self._line.close()
+        self._release()
         if self.process is not None:
             self.process.kill()
             self.process.wait(timeout=runs.END_LIMIT)

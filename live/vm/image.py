@@ -128,6 +128,7 @@ def present() -> Image | None:
 def ready(say: Say, *, fresh: bool = False) -> Image:
     """The image, built if need be (a minute or two); `fresh` builds it again, with what Debian has now. LabError."""
     with cache.locked("image"):
+        cache.forget_parts(cache.folder())
         found = None if fresh else present()
         if found is None:
             _build(folder_of(plan()), say)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,13 +74,18 @@ def booted(of: Model, say: Say, *, keep: bool = False) -> Guest:
             state.unlink(missing_ok=True)  # of no use: the boot that follows makes another
     say(f"booting a {of.where}")
     guest = start(of, keep=keep)
-    save(guest, state)
+    try:
+        save(guest, state)
+    except BaseException:
+        guest.end()
+        raise
     return guest
 
 
 def save(guest: Guest, state: Path) -> bool:
-    """Writes a snapshot of a running guest, which then runs on; False where there is no room for one."""
+    """Writes a snapshot of a running guest, which then runs on; False where there is no room, or QEMU can't."""
     state.parent.mkdir(exist_ok=True)
+    cache.forget_parts(state.parent)
     if free(state.parent) < ROOM:
         return False
     handle, part = tempfile.mkstemp(prefix=".", suffix=".part", dir=state.parent)
@@ -92,6 +96,9 @@ def save(guest: Guest, state: Path) -> bool:
             finally:
                 monitor.call("cont")
         os.replace(part, state)
+    except LabError:
+        Path(part).unlink(missing_ok=True)
+        return False
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
@@ -104,12 +111,6 @@ def save(guest: Guest, state: Path) -> bool:
 def free(folder: Path) -> int:
     status = os.statvfs(folder)
     return status.f_bavail * status.f_frsize
-
-
-def stale(parts: Iterable[Path]) -> None:
-    """Removes what an interrupted save left."""
-    for path in parts:
-        path.unlink(missing_ok=True)
 
 
 def _processor() -> str:

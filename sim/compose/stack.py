@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim.checks.swarm import read_constraint
 from sim.compose.containers import container_of
 from sim.compose.document import Item
 from sim.compose.ports import on_host, read_service_ports

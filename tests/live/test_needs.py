@@ -1,0 +1,37 @@
+"""Which features of a kernel a topology needs."""
+
+from __future__ import annotations
+
+from live import doctor
+from live.needs import needed
+from sim.build import topology
+from sim.spec import Network, Spec, Underlay
+
+
+def spec(*networks: Network, underlay: Underlay | None = None) -> Spec:
+    return Spec(networks=networks, underlay=underlay or Underlay())
+
+
+def test_bridges_need_nothing_that_a_kernel_might_lack() -> None:
+    assert needed(topology("t").network("front").container("web", networks=["front"]).spec()) == {}
+
+
+def test_a_macvlan_without_a_parent_stands_on_a_dummy() -> None:
+    assert needed(spec(Network(name="m", driver="macvlan"))) == {"macvlan": "network m", "dummy": "network m"}
+    on_uplink = Network(name="m", driver="macvlan", subnet="192.168.99.0/24", options={"parent": "eth0"})
+    assert needed(spec(on_uplink)) == {"macvlan": "network m"}
+
+
+def test_an_overlay_is_vxlan_and_the_first_that_needs_it_is_named() -> None:
+    nets = [Network(name=name, driver="overlay", attachable=True) for name in ("a", "b")]
+    assert needed(spec(*nets)) == {"vxlan": "network a"}
+
+
+def test_a_slow_wire_needs_netem_and_a_narrow_one_tbf() -> None:
+    assert needed(spec(underlay=Underlay(delay=0.002))) == {"netem": "the underlay's delay"}
+    assert needed(spec(underlay=Underlay(rate=1e9))) == {"tbf": "the underlay's rate"}
+
+
+def test_features_have_the_doctors_names() -> None:
+    named = {"vxlan", "macvlan", "ipvlan", "netem", "tbf", "8021q", "ip_vs"}
+    assert named <= set(doctor.KERNEL)

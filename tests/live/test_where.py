@@ -1,0 +1,49 @@
+"""On what a measurement ran, and what may not be measured there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from live import latency, patience, where
+from sim.errors import LabError
+
+
+@pytest.fixture
+def cpuinfo(tmp_path: Path) -> Path:
+    file = tmp_path / "cpuinfo"
+    file.write_text("processor : 0\nmodel name\t: AMD EPYC\n")
+    return file
+
+
+def test_a_machine_is_itself_and_not_emulated(cpuinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(where.VARIABLE, raising=False)
+    assert where.here() == "" and not where.emulated(cpuinfo)
+
+
+def test_an_emulated_cpu_is_known_by_its_name(cpuinfo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(where.VARIABLE, raising=False)
+    cpuinfo.write_text("model name\t: QEMU TCG CPU version 2.5+\n")
+    assert where.emulated(cpuinfo)
+
+
+def test_latency_from_an_emulated_guest_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(where.VARIABLE, "micro-VM_(TCG)")
+    with pytest.raises(LabError, match=r"latency can't be measured in an emulated micro-VM \(TCG\)"):
+        latency.ping_pong(Path("/run/netns/a"), Path("/run/netns/b"), "10.0.0.1")
+
+
+def test_a_guest_with_the_machines_own_cpu_may_measure_times(
+    cpuinfo: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(where.VARIABLE, "micro-VM_(KVM)")
+    assert where.here() == "micro-VM (KVM)" and not where.emulated(cpuinfo)
+
+
+@pytest.mark.parametrize(("given", "factor"), [("5", 5.0), ("0.1", 1.0), ("", 1.0), ("much", 1.0)])
+def test_patience_is_never_less_than_a_machines_own(
+    monkeypatch: pytest.MonkeyPatch, given: str, factor: float,
+) -> None:
+    monkeypatch.setenv(patience.VARIABLE, given)
+    assert patience.patient(2.0) == 2.0 * factor
