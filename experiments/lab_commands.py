@@ -16,8 +16,8 @@ from rich.table import Table
 
 from experiments import results
 from sim import compose
-from sim.errors import LabError
-from sim.spec import Spec
+from sim.errors import LabError, SpecError
+from sim.spec import Host, Spec
 
 if TYPE_CHECKING:
     from live.state import Record
@@ -30,11 +30,16 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else"
 def up(
     file: Annotated[Path | None, typer.Argument(
         help="a Compose file to deploy; without one: a host and a client, empty", show_default=False)] = None,
+    hosts: Annotated[int, typer.Option(min=1, max=50, help="without a file: how many, h1, h2, …")] = 1,
+    swarm: Annotated[bool, typer.Option("--swarm", help="they form a swarm, the first one its manager")] = False,
     vm: Annotated[bool, typer.Option("--vm", help="in a micro-VM: no root, and a kernel that has everything")] = False,
     json: Json = False,
 ) -> None:
     """Bring up a lab and leave it: hosts and clients in namespaces of their own, an engine on each host."""
-    spec = compose.load(file) if file else Spec()
+    if file and hosts > 1:
+        raise SpecError(f"{file} says itself which hosts there are", where="--hosts", mend="leave --hosts out")
+    spec = (compose.load(file) if file else _empty(hosts)).model_copy(update={"swarm": swarm})
+
     def say(what: str) -> None:
         if not json:
             print(what, file=sys.stderr)
@@ -60,6 +65,13 @@ def up(
     for label, namespace in row["namespaces"].items():
         print(f"  {label}: nsenter --net=/run/netns/{namespace}")
     print(f"  end it with: hopcast lab down {row['run']}")
+
+
+def _empty(hosts: int) -> Spec:
+    """A host called `host` and a client, or hosts called h1, h2 and so on."""
+    if hosts == 1:
+        return Spec()
+    return Spec(hosts=tuple(Host(name=f"h{n + 1}", address=f"192.168.99.{101 + n}/24") for n in range(hosts)))
 
 
 def _up_in_vm(spec: Spec, say: Callable[[str], None], json: bool) -> None:

@@ -138,6 +138,8 @@ class Spec(Model):
     underlay: Underlay = Underlay()
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
+    swarm: bool = False
+    """The hosts form a swarm although no service and no network asks for one."""
     services: tuple[Service, ...] = ()
     """Deployed after the containers, one after the other, each task after the one before."""
     faults: tuple[Fault, ...] = ()
@@ -174,7 +176,7 @@ class Spec(Model):
     @property
     def in_swarm(self) -> bool:
         """The hosts form a swarm: the first is its manager, the others are workers in the Spec's order."""
-        return bool(self.services) or any(network.scope == "swarm" for network in self.networks)
+        return self.swarm or bool(self.services) or any(network.scope == "swarm" for network in self.networks)
 
     def hosts_of(self, network: str) -> tuple[str, ...]:
         """On which engines a network is made. One of a swarm: on the manager. Else, as each engine has its own, on

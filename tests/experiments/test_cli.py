@@ -251,6 +251,10 @@ def test_a_lab_that_fails_under_the_demo_ends_with_3(monkeypatch: pytest.MonkeyP
     assert "0 of " in result.stdout
 
 
+def test_hosts_are_counted_by_the_file_or_by_the_command_but_not_by_both(compose: str) -> None:
+    assert "leave --hosts out" in refused(run("lab", "up", compose, "--hosts", "3"))
+
+
 def test_a_lab_that_is_not_there_is_one_line() -> None:
     assert "no lab nosuch" in refused(run("lab", "down", "nosuch"), code=3)
 

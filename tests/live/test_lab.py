@@ -92,6 +92,14 @@ def test_two_hosts_have_an_engine_each_and_reach_each_other(bring_up: Up) -> Non
     assert "1 packets received" in run_in(lab.netns_path("h1"), "busybox", "ping", "-c1", "-W2", "192.168.99.102")
 
 
+def test_a_swarm_without_a_network_of_its_own_has_its_nodes_and_ingress(bring_up: Up) -> None:
+    hosts = Host(name="h1"), Host(name="h2", address="192.168.99.102/24")
+    lab = bring_up(Spec(hosts=hosts, clients=(), swarm=True))
+    nodes = lab.engine("h1").nodes.list()
+    assert {node.attrs["Spec"]["Role"] for node in nodes} == {"manager", "worker"}
+    assert all("ingress" in {n.name for n in lab.engine(name).networks.list()} for name in ("h1", "h2"))
+
+
 def test_two_labs_live_side_by_side(bring_up: Up) -> None:
     first, second = bring_up(Spec()), bring_up(Spec())
     first.engine("host").networks.create("only-here")
