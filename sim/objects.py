@@ -244,6 +244,6 @@ class Fault(Model):
     nodes (`docker node update --availability drain`), then it is active again.
     """
 
-    name: Label
+    name: Annotated[str, AfterValidator(lambda text: checks.check_name(text, "fault"))]
     kind: Literal["link down", "engine killed", "node left", "node drained"]
     host: str

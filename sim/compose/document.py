@@ -102,12 +102,12 @@ class Item:
             return "true" if self.value else "false"
         if isinstance(self.value, int | str):
             return str(self.value)
-        return self.fail(f"should be a text, is {self._said()}")
+        return self._wanted("a text")
 
     def number(self) -> int:
-        text = self.text()
+        text = self.text() if isinstance(self.value, int | str) else self._wanted("a whole number")
         if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
-            self.fail(f"{text!r} is not a whole number")
+            self.fail(f"{text!r} is not a whole number", "write digits alone")
         return int(text)
 
     def port(self) -> int:
@@ -117,7 +117,7 @@ class Item:
         return port
 
     def flag(self) -> bool:
-        text = self.text().lower()
+        text = self.text().lower() if isinstance(self.value, int | str) else self._wanted("true or false")
         if text not in TRUE | FALSE:
             self.fail(f"{text!r} is neither true nor false", "write true or false")
         return text in TRUE
@@ -131,6 +131,11 @@ class Item:
         if isinstance(self.value, list):
             return replace(self, value=[item.map_text(change) for item in self.value])
         return self
+
+    def _wanted(self, kind: str) -> NoReturn:
+        """One value is wanted, and here is none, or several."""
+        mend = "give it a value, or remove the key" if self.value is None else "write one value behind the key"
+        self.fail(f"should be {kind}, is {self._said()}", mend)
 
     def _said(self) -> str:
         kinds = {dict: "a mapping", list: "a list", type(None): "empty"}

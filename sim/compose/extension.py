@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import get_args
 
 from sim import checks
 from sim.compose.document import Item
@@ -33,6 +34,8 @@ ENGINE_FLAGS = {"userland-proxy", "iptables", "ip-forward", "ip-masq", "icc"}
 ENGINE_KEYS = ENGINE_FLAGS | {"version", "bip", "mtu", "default-address-pools"}
 CLIENT_KEYS = {"address", "routes", "listens", "link"}
 FAULT_KEYS = {"name", "kind", "host"}
+KINDS = get_args(Fault.model_fields["kind"].annotation)
+"""Of faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +177,12 @@ def _fault(name: str, item: Item) -> Fault:
     if isinstance(item.value, dict):
         fields = item.fields(FAULT_KEYS, of="a fault")
         said = {key: fields[key].text() for key in FAULT_KEYS if key in fields}
+        if name and said.setdefault("name", name) != name:
+            fields["name"].fail(f"the fault is called {name!r} already", "leave the name out")
     else:
-        kind, _, host = item.text().strip().rpartition(" ")
-        said = {"kind": " ".join(kind.split()), "host": host}
-    said = {"name": name, **said} if name else said
+        words = " ".join(item.text().split())
+        kind, _, host = (words, "", "") if words in KINDS else words.rpartition(" ")
+        said = {"name": name, "kind": kind, "host": host}
     for key in ("name", "kind", "host"):
         if not said.get(key):
             item.fail(f"a fault needs a {key}", "write it like `cut: link down h2`")

@@ -137,15 +137,15 @@ def read_deploy(service: Service) -> Deploy:
     placement = fields["placement"].fields(PLACEMENT, of="placement") if "placement" in fields else {}
     if "preferences" in placement and placement["preferences"].sequence():
         placement["preferences"].fail("placement preferences are not modelled", "use constraints")
-    constraints = placement["constraints"].texts() if "constraints" in placement else []
+    constraints = placement["constraints"].sequence() if "constraints" in placement else []
     for constraint in constraints:
         with constraint.blamed():
-            read_constraint(constraint.value)
+            read_constraint(constraint.text())
     most = placement["max_replicas_per_node"].number() if "max_replicas_per_node" in placement else 0
     if most < 0:
         placement["max_replicas_per_node"].fail(f"{most} replicas", "use 1 or more, or 0 for no limit")
     replicas = 0 if mode == "global" else service.replicas
-    return Deploy(mode, replicas, endpoint_mode, tuple(c.value for c in constraints), most)
+    return Deploy(mode, replicas, endpoint_mode, tuple(c.text() for c in constraints), most)
 
 
 def deploy(

@@ -24,6 +24,8 @@ BITS = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 SHARE = {"%": 0.01}
 MEASURES = {"delay": (SECONDS, "2ms"), "rate": (BITS, "100mbit"), "loss": (SHARE, "0.1%")}
 """key -> units, and how it is written"""
+WHOLE = 1.0
+"""A share can't be more."""
 
 
 def read_underlay(item: Item | None) -> Underlay:
@@ -50,6 +52,8 @@ def read_link(item: Item | None) -> Link:
 
 def _cable(fields: dict[str, Item]) -> dict[str, object]:
     found: dict[str, object] = {key: _measure(fields[key], *MEASURES[key]) for key in MEASURES if key in fields}
+    if found.get("rate") == 0:
+        fields["rate"].fail("a cable with no rate carries nothing", "leave it out for no limit, or use loss: 100%")
     if "mtu" in fields:
         found["mtu"] = fields["mtu"].number()
     return found
@@ -59,7 +63,10 @@ def _measure(item: Item, units: Mapping[str, float], example: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+|%)", item.text().lower())
     if match is None or match[2] not in units:
         item.fail(f"{item.text()!r} has no unit of {', '.join(units)}", f"write it like {example}")
-    return float(match[1]) * units[match[2]]
+    measure = float(match[1]) * units[match[2]]
+    if units is SHARE and measure > WHOLE:
+        item.fail(f"{item.text()} is more than all", "use 0-100%")
+    return measure
 
 
 def addresses_at_risk(spec: Spec) -> list[str]:
