@@ -128,15 +128,20 @@ def say_notes(spec: Spec) -> None:
 
 
 def forecast_of(spec: Spec, **how: Any) -> Prediction:
-    """The prediction. What the engine would refuse, or can't be, is blamed on the file that asks for it."""
+    """The prediction. What the engine would refuse, or can't be, is blamed on the file that asks for it, and its line."""
     try:
         return predict_spec(spec, **how)
     except PlumbError as error:
-        raise PlumbError(error.refusal, where=f"{spec.file}: {error.where}".rstrip(": "), mend=error.mend) from None
+        raise PlumbError(error.refusal, where=_place(spec, error.where), mend=error.mend) from None
     except SpecError as error:
         if error.where.startswith(spec.file):
             raise
-        raise SpecError(error.problem, where=f"{spec.file}: {error.where}".rstrip(": "), mend=error.mend) from None
+        raise SpecError(error.problem, where=_place(spec, error.where), mend=error.mend) from None
+
+
+def _place(spec: Spec, where: str) -> str:
+    """`compose.yaml:7: services.web`, for what an error calls `container web`; the file alone where no line says it."""
+    return spec.places.get(where) or f"{spec.file}: {where}".rstrip(": ")
 
 
 def prices(costs: Path | None) -> CostModel:

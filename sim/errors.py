@@ -84,10 +84,10 @@ def from_pydantic(error: ValidationError, model: type[BaseModel]) -> SpecError:
                 return SpecError(f"port {value} is out of range", where=where, mend="use 1-65535")
             limit = next(iter(limits.values()))
             words = {"less_than_equal": "at most", "greater_than_equal": "at least", "greater_than": "more than"}
-            return SpecError(f"{key} {value} is out of range", where=where, mend=f"use {words[first['type']]} {limit}")
+            return SpecError(f"{key} {value} is out of range", where=model.__name__, mend=f"use {words[first['type']]} {limit}")
         case "literal_error":
             known = re.findall(r"'([^']*)'", str(limits.get("expected", "")))
-            return SpecError(f"unknown {key} {value!r}", where=where, mend=did_you_mean(str(value), known))
+            return SpecError(f"unknown {key} {value!r}", where=model.__name__, mend=did_you_mean(str(value), known))
         case "int_parsing" | "int_type" | "int_from_float":
             return SpecError(f"{value!r} is not a whole number", where=where)
     return SpecError(f"{value!r}: {first['msg'][:1].lower()}{first['msg'][1:]}", where=where)

@@ -148,6 +148,9 @@ class Spec(Model):
     notes: tuple[str, ...] = ()
     """What the file said that can't change a packet's fate here, said once to the user."""
     file: str = ""
+    places: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
+    """Where in the file things are said, with line and key, by what errors call them: `container web`, `network front`.
+    No part of the topology: it is neither compared with another's nor passed on."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

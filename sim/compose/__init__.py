@@ -114,8 +114,14 @@ def loads(
             made, tasks = deploy(service, project, networks, scheduler, notes)
             swarm.append(made)
             boxes += tasks
+    faults = read_faults(extension.get("faults"))
+    places = {f"host {host.name}": _entry(extension.get("hosts"), host.name) for host in machines.hosts}
+    places |= {f"network {key}": _entry(top.get("networks"), key) for key in networks}
+    places |= {f"{'task' if b.task_of else 'container'} {b.name}": services[b.service].item for b in boxes if b.service}
+    places |= {f"service {each.name}": services[each.key].item for each in swarm}
+    places |= {f"fault {fault.name}": item for fault, item in faults}
     spec = _blamed_spec(
-        services,
+        {what: item for what, item in places.items() if item is not None},
         extension.get("faults", root),
         root,
         {
@@ -126,16 +132,21 @@ def loads(
             "networks": tuple(networks.values()),
             "containers": tuple(boxes),
             "services": tuple(swarm),
-            "faults": read_faults(extension.get("faults")),
+            "faults": tuple(fault for fault, _ in faults),
             "file": file,
         },
     )
-    questions = read_questions(extension["questions"], spec) if "questions" in extension else default_questions(spec)
+    asked = read_questions(extension["questions"], spec) if "questions" in extension else []
+    questions = tuple(question for question, _ in asked) if "questions" in extension else default_questions(spec)
+    said = {f"question {question}": item.where for question, item in asked}
     notes += addresses_at_risk(spec)
     notes += _said_once(ignored, disabled, order, variables)
-    return Spec.model_validate(
-        {**{key: getattr(spec, key) for key in Spec.model_fields}, "questions": questions, "notes": tuple(notes)}
-    )
+    return Spec.model_validate({
+        **{key: getattr(spec, key) for key in Spec.model_fields},
+        "questions": questions,
+        "notes": tuple(notes),
+        "places": {**spec.places, **said},
+    })
 
 
 def _top(root: Item) -> dict[str, Item]:
@@ -232,15 +243,18 @@ def _networks(
     return dict(sorted(made.items(), key=lambda pair: not external(pair[0])))
 
 
-def _blamed_spec(services: dict[str, Service], faults: Item, root: Item, parts: dict[str, Any]) -> Spec:
-    """The Spec; what its own checks object to is blamed on the line of the service or the fault."""
+def _entry(declared: Item | None, key: str) -> Item | None:
+    """Where a host or a network is declared; None: nowhere, it is there by itself."""
+    return declared.mapping().get(key) if declared is not None else None
+
+
+def _blamed_spec(places: dict[str, Item], faults: Item, root: Item, parts: dict[str, Any]) -> Spec:
+    """The Spec; what its own checks object to is blamed on the line that says it."""
     try:
-        return Spec.model_validate(parts)
+        return Spec.model_validate({**parts, "places": {what: item.where for what, item in places.items()}})
     except SpecError as error:
-        owners = {f"container {box.name}": box.service for box in parts["containers"]}
-        owners |= {f"service {service.name}": service.key for service in parts["services"]}
-        blamed = services[owners[error.where]].item if owners.get(error.where) else root
-        with faults.blamed() if error.where.startswith("fault") else blamed.blamed():
+        task = error.where.replace("container ", "task ", 1)
+        with places.get(error.where, places.get(task, faults if error.where == "faults" else root)).blamed():
             raise
 
 

@@ -30,19 +30,19 @@ Said = dict[str, Any]
 """Fields of a Question by name; `around` is a list of faults."""
 
 
-def read_questions(item: Item, spec: Spec) -> tuple[Question, ...]:
-    """The questions, in the file's order. Raises SpecError."""
-    return tuple(question for entry in item.sequence() for question in _entry(entry, spec, {}))
+def read_questions(item: Item, spec: Spec) -> list[tuple[Question, Item]]:
+    """The questions, in the file's order, and where each stands. Raises SpecError."""
+    return [asked for entry in item.sequence() for asked in _entry(entry, spec, {})]
 
 
-def _entry(item: Item, spec: Spec, shared: Said) -> tuple[Question, ...]:
+def _entry(item: Item, spec: Spec, shared: Said) -> list[tuple[Question, Item]]:
     """What one entry asks; `shared` is said by the list that it is in."""
     if not isinstance(item.value, dict):
-        return _line(item, spec, shared)
+        return [(question, item) for question in _line(item, spec, shared)]
     if "ask" in item.mapping():
         fields = item.fields(LIST_KEYS, of="a list of questions")
         said = _together(shared, _said(fields))
-        return tuple(question for entry in fields["ask"].sequence() for question in _entry(entry, spec, said))
+        return [asked for entry in fields["ask"].sequence() for asked in _entry(entry, spec, said)]
     fields = item.fields(QUESTION_KEYS, of="a question")
     for key in ("from", "to"):
         if key not in fields:
@@ -61,7 +61,8 @@ def _entry(item: Item, spec: Spec, shared: Said) -> tuple[Question, ...]:
         if key in fields:
             said[key] = fields[key].flag()
     with item.blamed():
-        return around(spec, ask(spec, fields["from"].text(), target, **said), faults)
+        asked = around(spec, ask(spec, fields["from"].text(), target, **said), faults)
+        return [(question, item) for question in asked]
 
 
 def _line(item: Item, spec: Spec, shared: Said) -> tuple[Question, ...]:

@@ -164,13 +164,13 @@ def _client(name: str, item: Item, underlay: Underlay, last: int, hosts: list[Ho
         )
 
 
-def read_faults(item: Item | None) -> tuple[Fault, ...]:
-    """`NAME: KIND HOST`, or a list of mappings. Raises SpecError."""
+def read_faults(item: Item | None) -> list[tuple[Fault, Item]]:
+    """`NAME: KIND HOST`, or a list of mappings; and where each stands. Raises SpecError."""
     if item is None:
-        return ()
+        return []
     if isinstance(item.value, list):
-        return tuple(_fault("", entry) for entry in item.sequence())
-    return tuple(_fault(name, entry) for name, entry in item.mapping().items())
+        return [(_fault("", entry), entry) for entry in item.sequence()]
+    return [(_fault(name, entry), entry) for name, entry in item.mapping().items()]
 
 
 def _fault(name: str, item: Item) -> Fault:
