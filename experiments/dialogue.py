@@ -201,6 +201,8 @@ class _Tunnels:
             ends = inner.ip.src, inner.ip.dst, inner.ip.proto
             if isinstance(inner.l4, Tcp | Udp) and not inner.ip.mf:
                 ends += inner.l4.sport, inner.l4.dport
+            if isinstance(inner.l4, Tcp):  # a complete checksum: not the connection's own, but a time-wait socket's
+                ends += (inner.csum == "valid",)
         flow = packet.ip.src, packet.ip.dst, packet.vxlan.vni, *ends
         if port in EPHEMERAL and self._fits(flow, port, inner, point):
             headers["udp.sport"] = "flow hash"
