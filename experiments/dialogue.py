@@ -28,7 +28,8 @@ after the window        frames later than `until`, on both sides: nobody looked 
 One header is compared by what it must fulfil: VXLAN's UDP source port is a hash with a random key. It must lie in the
 kernel's range (here EPHEMERAL) and stay the same for all packets of a flow in one direction; then it is called "flow
 hash", else it keeps its number, and agrees with nothing. A TCP socket draws its hash anew when it sends a segment again
-after a time-out (`sk_rethink_txhash`), and goes on with that.
+after a time-out (`sk_rethink_txhash`), and goes on with that. What is left of a
+closed socket (time-wait) answers with a hash of its own, before Linux 6.6.
 
 Names used: a *dialogue* is what one client port, ICMP ident or pair of ARP speakers says and hears: NAT may rewrite
 every address and the server's port on the way, but not that (Linux keeps the source port unless it is taken).
