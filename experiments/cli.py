@@ -128,7 +128,7 @@ def say_notes(spec: Spec) -> None:
 
 
 def forecast_of(spec: Spec, **how: Any) -> Prediction:
-    """The prediction. What the engine would refuse, or can't be, is blamed on the file that asks for it, and its line."""
+    """The prediction. What the engine would refuse, or can't be, is blamed on the line that asks for it."""
     try:
         return predict_spec(spec, **how)
     except PlumbError as error:
@@ -225,7 +225,8 @@ def walk(
                    "packets": [flight.as_dict() for flight in flights(trace, everything=everything)]})
         return
     say_notes(spec)
-    show(render.walk(question, answer, trace, everything=everything, priced=priced(model)))
+    others = [other for other, _ in forecast.others[0]]
+    show(render.walk(question, answer, trace, others=others, everything=everything, priced=priced(model)))
 
 
 @app.command()
@@ -247,7 +248,8 @@ def verify(
     if not json:
         say_notes(spec)
     with on_stderr() as progress:
-        verification = verify_spec(spec, progress=progress, measuring=measuring)
+        linux = micro_vm.release(measuring)
+        verification = verify_spec(spec, progress=progress, measuring=measuring, linux=linux)
     if out is not None:
         from experiments.publish import publish
 

@@ -6,9 +6,10 @@ seen, and where they part.
 Plumbing is compared line for line, save what the engine itself draws: the embedded DNS's ports, and the order of one
 container's published ports among themselves (`sim.plumbing.unordered`).
 
-The path: both traces become lists of events, a frame at a point each (`experiments/dialogue.py` lists what is left out
-and why). They agree when each predicted event was seen, as often as predicted, with every header equal, when nothing
-else was seen, and when the events came in the same causal order (`experiments/causality.py`).
+The path: both traces become lists of events, a frame at a point each (`experiments/dialogue.py`;
+`experiments/omissions.py` lists what is left out and why). They agree when each predicted event was seen, as often as
+predicted, with every header equal, when nothing else was seen, and when the events came in the same causal order
+(`experiments/differences.py`).
 A trace with lost frames is never agreed and never disagreed: it was not seen.
 """
 
@@ -21,8 +22,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from experiments.causality import beginnings, inversions
-from experiments.dialogue import EPHEMERAL, Event, events
+from experiments.dialogue import Event, events
+from experiments.differences import problems
+from experiments.omissions import EPHEMERAL
 from sim.plumbing import Namespace, Plumbing, unordered
 from sim.spec import Dial
 from sim.trace import Answer, Trace
@@ -206,74 +208,17 @@ def compare_path(
     if observed.lost or predicted.lost:
         lost = observed.lost or predicted.lost
         return not_made("path", subject, _summary(mine), f"the capture lost {lost} frame{'s' if lost != 1 else ''}")
-    problems = _differences(mine, seen) or _disorder(mine, seen)
-    if not problems:
+    found = problems(mine, seen)
+    if not found:
         return Check("path", subject, True, _summary(mine), _summary(seen))
-    first = problems[0]
-    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    detail = "\n".join([*(p.line() for p in problems[:SHOWN]), *more])
+    first = found[0]
+    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    detail = "\n".join([*(p.line() for p in found[:SHOWN]), *more])
     return Check("path", subject, False, first.predicted, first.observed, first.where, detail)
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    at: float
-    where: str
-    predicted: str
-    observed: str
-    about: str = ""
-
-    def line(self) -> str:
-        about = f"{self.about}: " if self.about else ""
-        return f"{self.where}: {about}predicted {self.predicted}, seen {self.observed}"
 
 
 def _summary(of: list[Event]) -> str:
     return f"{len(of)} frames at {len({e.point for e in of})} points" if of else "no packet"
-
-
-def _differences(mine: list[Event], seen: list[Event]) -> list[_Problem]:
-    """Events of one side only. Two of the same packet at the same point are one event with other headers."""
-    missing, extra = _only_in(mine, seen), _only_in(seen, mine)
-    problems = []
-    for event in missing:
-        twin = next((e for e in extra if (e.point, e.way, e.packet) == (event.point, event.way, event.packet)), None)
-        if twin is None:
-            problems.append(_Problem(event.at, _at(event), str(event), "nothing"))
-            continue
-        extra.remove(twin)
-        ours, theirs = dict(event.headers), dict(twin.headers)
-        fields = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
-        problems.append(_Problem(event.at, _at(event), ", ".join(f"{n} {ours.get(n, 'absent')}" for n in fields),
-                                 ", ".join(f"{n} {theirs.get(n, 'absent')}" for n in fields), str(event)))
-    problems += [_Problem(e.at, _at(e), "nothing", str(e)) for e in extra]
-    return sorted(problems, key=lambda p: p.at)
-
-
-def _at(event: Event) -> str:
-    return f"{event.point} ({event.way})" if event.way else event.point
-
-
-def _only_in(these: list[Event], those: list[Event]) -> list[Event]:
-    surplus = Counter(these) - Counter(those)
-    result = []
-    for event in reversed(these):  # of equal events the last ones are the surplus
-        if surplus[event] > 0:
-            surplus[event] -= 1
-            result.append(event)
-    return result[::-1]
-
-
-def _disorder(mine: list[Event], seen: list[Event]) -> list[_Problem]:
-    """The same events, but in an order that no concurrency explains."""
-    swapped = inversions(mine, seen)
-    if swapped:
-        return [_Problem(y.at, _at(y), f"{x} at {_at(x)} before {y}", f"{y} before {x} at {_at(x)}")
-                for x, y in swapped]
-    ours, theirs = beginnings(mine), beginnings(seen)
-    if ours == theirs:
-        return []
-    return [_Problem(0, "the order of dialogues", ", then ".join(ours), ", then ".join(theirs))]
 
 
 # totals

@@ -104,7 +104,7 @@ def _one(
     if measuring is None:
         return unmeasured(spec, why_not)
     try:
-        return verify(spec, progress=progress, measuring=measuring)
+        return verify(spec, progress=progress, measuring=measuring, linux=micro_vm.release(measuring))
     except LabError as error:
         result.failed[name] = str(error)
         return unmeasured(spec, str(error))

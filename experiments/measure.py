@@ -7,7 +7,8 @@ conntrack), as the prediction starts from cold ones; after it the capture goes o
 
 Where the CPU is emulated, programs may be late for the kernel's own timers (delayed acknowledgements, retransmissions).
 That only ever adds segments; so a TCP question in which somebody was late is asked again there, and of its attempts the
-one with fewest frames counts. Whether it was late is told from its frames alone, never from what was predicted.
+one with fewest frames counts. Whether it was late is told from its frames alone, never from what was predicted; one in
+which somebody was late each time says so (`Observation.late`).
 
 `Running` is a topology that stands and can be asked; `measure` is the whole from nothing to nothing. Both run on a host
 and in a micro-VM's guest alike.
@@ -43,13 +44,14 @@ SETTLE = 0.05
 """Seconds without a frame after which a question counts as over."""
 TAKE_LIMIT = 2.0
 """Seconds after which the capture of a question ends although frames still come."""
-ATTEMPTS = 3
+ATTEMPTS = 2
 LATE = 0.03
 """Seconds: less than Linux waits with an acknowledgement (TCP_DELACK_MIN, 40 ms)."""
 AT_ONCE = (Outcome.REACHED, Outcome.REFUSED, Outcome.RESET, Outcome.NET_UNREACHABLE, Outcome.PROHIBITED)
 """Outcomes of a TCP question that come without anybody waiting, but for the dial's own pause."""
-LOSSY_ATTEMPTS = 8
-"""Where cables lose frames: predictions are of the case in which they lose none of a question's."""
+MORE_ATTEMPTS = 8
+"""Where cables lose frames, for predictions are of the case in which they lose none of a question's; and where the CPU
+is emulated."""
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, questions done, questions in all)"""
@@ -171,7 +173,7 @@ def _ask(
     # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
     asked = dial.model_copy(update={"pause": dial.pause * factor()})
     best: Observation | None = None
-    for attempt in range(LOSSY_ATTEMPTS if spec.lossy else ATTEMPTS):
+    for attempt in range(MORE_ATTEMPTS if spec.lossy or factor() > 1 else ATTEMPTS):
         found = Observation(dial, attempts=attempt + 1)
         caches.flush()
         before = losses()
@@ -189,18 +191,19 @@ def _ask(
         found.trace = capture.take(patient(SETTLE + 2 * spec.flight), patient(TAKE_LIMIT))
         found.until = time.monotonic() - begun
         found.lost = losses() - before
+        found.late = factor() > 1 and _late(found)
         if best is None or _spoiled(found) < _spoiled(best):
             best = found
-        if not found.trace.lost and not found.lost and not (factor() > 1 and _late(found)):
+        if not found.trace.lost and not found.lost and not found.late:
             break
     assert best is not None
     best.attempts = found.attempts
     return best
 
 
-def _spoiled(seen: Observation) -> tuple[int, int, int]:
-    """How little an attempt is worth: frames lost by the capture, by cables, and frames in all."""
-    return seen.trace.lost, seen.lost, len(seen.trace)
+def _spoiled(seen: Observation) -> tuple[int, int, bool, int]:
+    """How little an attempt is worth: frames lost by the capture, by cables, was somebody late, and frames in all."""
+    return seen.trace.lost, seen.lost, seen.late, len(seen.trace)
 
 
 def _late(seen: Observation) -> bool:

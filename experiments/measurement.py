@@ -31,20 +31,22 @@ class Observation:
     points: list[str] = field(default_factory=list)
     """Where sniffers stood."""
     attempts: int = 1
-    """How often it was asked until no frame was lost."""
+    """How often it was asked until no frame was lost, and nobody late."""
+    late: bool = False
+    """On an emulated CPU: somebody was late for the kernel's own timers, each time that it was asked."""
 
     def as_dict(self) -> dict[str, Any]:
         return {"dial": self.dial.model_dump(mode="json") if self.dial else None,
                 "answer": self.answer.as_dict() if self.answer else None,
                 "trace": self.trace.as_dict(), "until": self.until, "why": self.why, "lost": self.lost,
-                "points": self.points, "attempts": self.attempts}
+                "points": self.points, "attempts": self.attempts, "late": self.late}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Observation:
         """What `as_dict` made."""
         answer = row["answer"] and Answer(**row["answer"] | {"outcome": Outcome(row["answer"]["outcome"])})
         return cls(Dial(**row["dial"]) if row["dial"] else None, answer, Trace.from_dict(row["trace"]), row["until"],
-                   row["why"], row["lost"], list(row["points"]), row["attempts"])
+                   row["why"], row["lost"], list(row["points"]), row["attempts"], row["late"])
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from experiments.measure import Progress
 from experiments.measurement import Measurement
 from live import needs
 from live.doctor import Report
-from live.vm import qemu, snapshot
+from live.vm import image, qemu, snapshot
 from live.vm.guest import Guest
 from live.vm.snapshot import Model
 from sim.errors import LabError
@@ -43,6 +43,12 @@ def place(spec: Spec, report: Report, wished: bool | None, say: Callable[[str], 
         instead = "" if wished is False else f"; a micro-VM needs no root: {qemu.GET}"
         raise LabError(f"nothing can be measured here: {report.why_not}", mend=f"hopcast doctor tells all{instead}")
     return here.measure
+
+
+def release(measuring: Measuring) -> str:
+    """Of the kernel on which that measures: predictions are for it. Empty for this machine's own. LabError where the
+    micro-VM's image can't be built."""
+    return image.ready(lambda _: None).manifest.kernel if measuring is measure else ""
 
 
 def reason(spec: Spec, report: Report) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.compare import LEVELS, Check, Totals, describe_ways
-from experiments.walk import Flight, Hop, flights, why
+from experiments.walk import Flight, Hop, flights, told, why
 from sim.predict import Prediction
 from sim.spec import Question, Spec
 from sim.trace import Answer, Outcome, Trace
@@ -52,6 +53,8 @@ def asked(question: Question) -> str:
     """`nginx:80 tcp, published`: the target side of a question."""
     port = f":{question.port}" if question.port else ""
     how: list[str] = [question.probe if question.probe != "tcp" or not question.port else ""]
+    size = question.size if question.size != Question.model_fields["size"].default else 0
+    how += [f"{size} bytes" if size else "", "DF" if question.df else ""]
     at = f" at {question.at}" if question.at else ""
     how += ["by name" if question.by == "name" else "", f"published{at}" if question.published else ""]
     how += [f"during {question.during}" if question.during else "", f"after {question.after}" if question.after else ""]
@@ -167,10 +170,16 @@ def totals(of: Totals) -> Table:
 
 
 def walk(
-    question: Question, answer: Answer, trace: Trace, *, everything: bool = False, priced: str = ""
+    question: Question, answer: Answer, trace: Trace, *, others: Sequence[Answer] = (), everything: bool = False,
+    priced: str = "",
 ) -> RenderableType:
-    """Every packet of a question. Packets that go a way already shown take one line, unless `everything`."""
-    parts: list[RenderableType] = [Text.assemble((str(question), "bold"), ": ", outcome(answer))]
+    """Every packet of a question. Packets that go a way already shown take one line, unless `everything`. `others`: how
+    it may end as well, where something is drawn.
+    """
+    parts: list[RenderableType] = [Text.assemble((str(question), "bold"), ": ", outcome(answer, others))]
+    if others:
+        taken = answer.served_by or answer.address
+        parts.append(Text(f"drawn: one of {len(others) + 1} ways, here to {taken}", "dim"))
     reason = why(answer, trace)
     if reason:
         parts.append(Text.assemble(("decided by  ", "dim"), (reason, "bold red")))
@@ -179,7 +188,8 @@ def walk(
     shown: set[tuple[Any, ...]] = set()
     for flight in flights(trace, everything=everything):
         if not everything:
-            flight.hops = [h for h in flight.hops if h.where != WIRE or h.drop]
+            hops = (h for h in flight.hops if h.where != WIRE or h.drop)
+            flight.hops = [replace(hop, changed=told(hop)) for hop in hops]
         dropped = any(h.drop for h in flight.hops)
         places = [(h.where, h.what if h.drop else h.device) for h in flight.hops if h.device or h.drop]
         route = tuple(dict.fromkeys(places))

@@ -6,6 +6,7 @@ into `experiments/compare.py`.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from sim.trace import Answer, Trace
 
 OPTIONAL = frozenset({"esp", "ip_vs"})
 """Features without which an engine works on, and does less (the doctor's names)."""
+TOO_LATE = "the emulated CPU was late for the kernel's own timers"
 
 
 @dataclass(slots=True)
@@ -111,12 +113,14 @@ def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
 
 def verify(
     spec: Spec, *, questions: Sequence[Question] | None = None, progress: Progress | None = None,
-    measuring: Callable[..., Measurement] | None = None,
+    measuring: Callable[..., Measurement] | None = None, linux: str = "",
 ) -> Verification:
     """Predict `spec`, then prove it on real engines. LabError where no lab can run. `measuring`: in place of `measure`,
-    and called as it is (`experiments/micro_vm.py`)."""
+    and called as it is (`experiments/micro_vm.py`). `linux`: release of the kernel that will measure, empty for this
+    machine's own."""
+    linux = linux or platform.release()
     begun = time.monotonic()
-    prediction = predict(spec, observed=True, questions=questions)
+    prediction = predict(spec, observed=True, questions=questions, linux=linux)
     predicted = time.monotonic()
     measurement = (measuring or measure)(spec, prediction.questions, progress=progress)
     measured = time.monotonic()
@@ -166,7 +170,8 @@ class _Without:
 def _on_this_kernel(spec: Spec, prediction: Prediction, measurement: Measurement) -> _Without:
     without = _Without()
     for feature in sorted(OPTIONAL.intersection(measurement.lacking)) if spec.in_swarm else ():
-        other = predict(spec, observed=True, questions=prediction.questions, lacking=frozenset({feature}))
+        other = predict(spec, observed=True, questions=prediction.questions, lacking=frozenset({feature}),
+                        linux=measurement.kernel or platform.release())
         for check in compare_plumbing(prediction.plumbing, other.plumbing):
             if not check.agreed:
                 without.plumbing.setdefault(check.subject, []).append(feature)
@@ -230,6 +235,8 @@ def _compare_one(
     if seen.answer is None:
         return (not_made("reachability", subject, expected, seen.why),
                 not_made("path", subject, path.predicted, seen.why))
+    if seen.late and not path.agreed:
+        path = not_made("path", subject, path.predicted, f"{TOO_LATE}, {seen.attempts} times in a row")
     return compare_ways([answer for answer, _ in ways], seen.answer, subject, where), path
 
 

@@ -36,6 +36,8 @@ QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.HOOK, Kind.RECEIVE})
 """Not shown unless everything is asked for."""
 OF_A_PACKET = frozenset({Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW})
 """Steps without a packet of their own: they belong to the one that is under way in their namespace."""
+OUTER = ("ip.src", "ip.dst", "udp.", "vxlan.", "esp.")
+"""What a header around a packet says by itself, for a person."""
 UNSET = "0.0.0.0"
 """The source address until routing has chosen one."""
 
@@ -124,6 +126,17 @@ def _hop(step: Step, changed: dict[str, tuple[Any, Any]]) -> Hop:
     if step.kind is Kind.RULE and step.count > 1:
         what += f"  ({step.count} rules tried)"
     return Hop(step.where, step.device, step.kind.value, what, changed, step.kind is Kind.DROP)
+
+
+def told(hop: Hop) -> dict[str, tuple[Any, Any]]:
+    """The headers that changed. Of one that is put around the packet, its own fields that say something; where one is
+    taken off, nothing: what is inside is as it went in.
+    """
+    if hop.kind in (Kind.DECAP, Kind.DECRYPT):
+        return {}
+    if not any(name.startswith("inner.") and before is None for name, (before, _) in hop.changed.items()):
+        return hop.changed
+    return {name: (None, now) for name, (_, now) in hop.changed.items() if name.startswith(OUTER)}
 
 
 def decided(answer: Answer, trace: Trace) -> Step | None:

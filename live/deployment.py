@@ -105,7 +105,7 @@ class Deployment:
             candidates = {f"ov({name})@{host}": f"1-{ident[:10]}", f"lb({name})@{host}": f"lb_{ident[:9]}"}
             if name == INGRESS:
                 candidates[f"{INGRESS_SANDBOX}@{host}"] = INGRESS_SANDBOX
-            found |= {label: folder / file for label, file in candidates.items() if (folder / file).exists()}
+            found |= {label: folder / file for label, file in candidates.items() if _stands(folder / file)}
         return found
 
     def underlay(self) -> dict[str, Path]:
@@ -169,3 +169,11 @@ class Deployment:
                 networks = self.machines.engine(host.name).api.networks()
             self.network_ids = {key: ident for key, ident in self.network_ids.items() if key[0] != host.name}
             self.network_ids |= {(host.name, network["Name"]): str(network["Id"]) for network in networks}
+
+
+def _stands(name: Path) -> bool:
+    """Is a namespace mounted here? Names of those that have gone stay until the engine sweeps, once a minute."""
+    try:
+        return name.stat().st_dev != name.parent.stat().st_dev
+    except OSError:
+        return False

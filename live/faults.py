@@ -10,8 +10,9 @@ way there: the carrier is gone, what dies with an engine is dead, the swarm's ot
   would start them all at once, and their addresses would come in any order.
 * `node left`: `docker swarm leave` on a worker. Mended by joining again; that gives no container its network back.
 
+* `node drained`: see `live/drain.py`.
+
 Who reads the deployment afterwards finds in it what engines say then, and in `ended` the containers that run no more.
-Left out: `node drained`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from live import links, netns, swarm
+from live import drain, links, netns, swarm
 from live.deployment import INGRESS, Deployment
 from live.lab import WIRE, Lab
 from live.nodes import Nodes
@@ -54,8 +55,8 @@ def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
                 lab.engine(host).swarm.leave()
             _await_parting(lab, deployment, before, host, alive=False)
             _wait(lambda: not _in_swarm(deployment, host), f"{host} does not let go of the swarm's networks")
-        case _:
-            raise LabError(f"fault {fault.name}: no lab can do {fault.kind!r}")
+        case "node drained":
+            drain.drain(lab, deployment, fault)
 
 
 def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
@@ -76,6 +77,8 @@ def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
                     deployment.ended.discard(box.name)
         case "node left":
             swarm.join(lab, spec, host)
+        case "node drained":
+            return drain.activate(lab, deployment, fault)
     deployment.refresh()
     if spec.in_swarm:
         swarm.settle(deployment, limit=REUNION_LIMIT)

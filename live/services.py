@@ -20,6 +20,7 @@ from typing import Any
 from live import image
 from live.deployment import Machines
 from live.nodes import Nodes
+from live.patience import patient
 from live.refusals import engine_answers
 from sim.errors import LabError, PlumbError
 from sim.spec import Container, Service, Spec
@@ -57,7 +58,7 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
             else:
                 nodes.make({host.name: "pause" if host.name in box.rivals else "active" for host in spec.hosts})
                 scale(manager, service, count)
-            containers[box.name] = _until_runs(manager, nodes, service, box)
+            containers[box.name] = until_runs(manager, nodes, service, box)
         if service.mode == "replicated":
             nodes.make(dict.fromkeys((host.name for host in spec.hosts), "active"))
     return containers
@@ -117,12 +118,15 @@ def _is_allocated(manager: Any, service: Service) -> bool:
             and (service.endpoint_mode != "vip" or len(endpoint.get("VirtualIPs") or ()) == len(networks)))
 
 
-def _until_runs(manager: Any, nodes: Nodes, service: Service, box: Container) -> str:
-    """The id of the task's container."""
+def until_runs(
+    manager: Any, nodes: Nodes, service: Service, box: Container, known: frozenset[str] = frozenset()
+) -> str:
+    """The id of the task's container. `known`: ids of older tasks that had its place."""
     seen: dict[str, Any] = {}
 
     def runs() -> bool:
-        tasks = [task for task in _tasks(manager, service) if _label(task, nodes, service) == box.name]
+        tasks = [task for task in _tasks(manager, service)
+                 if _label(task, nodes, service) == box.name and task["ID"] not in known]
         if tasks:
             seen.update(tasks[0]["Status"])
             said = seen.get("Err") or seen["State"]
@@ -149,7 +153,7 @@ def _label(task: dict[str, Any], nodes: Nodes, service: Service) -> str:
 
 
 def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + patient(LIMIT)
     while not done():
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")

@@ -236,7 +236,7 @@ class Topology:
             networks=self.networks,
             containers=(*self.containers, *tasks),
             services=tuple(wanted.service for wanted in self.services),
-            faults=self.faults,
+            faults=scheduler.foresee(self.faults),
             notes=tuple(notes),
         )
         questions = tuple(question for line, fields in self.asked for question in _questions(bare, line, fields))

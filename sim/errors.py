@@ -53,8 +53,12 @@ class LabError(HopcastError):
         super().__init__(f"{problem}; {mend}" if mend else problem)
 
 
+MANY = 24
+"""Words that one line can hold."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The mend for a word that nobody knows: the nearest known one, else all of them (none: an empty text).
+    """The mend for a word that nobody knows: the nearest known one, else all of them, or MANY (none: an empty text).
 
     >>> did_you_mean("fornt", ["front", "back"])
     "did you mean 'front'?"
@@ -66,7 +70,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         w for w in words if w.replace("-", "_").lower() == word.replace("-", "_").lower()]
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"known: {', '.join(words)}" if words else ""
+    more = f", … ({len(words)} in all)" if len(words) > MANY else ""
+    return f"known: {', '.join(words[:MANY])}{more}" if words else ""
 
 
 def from_pydantic(error: ValidationError, model: type[BaseModel]) -> SpecError:
@@ -84,7 +89,8 @@ def from_pydantic(error: ValidationError, model: type[BaseModel]) -> SpecError:
                 return SpecError(f"port {value} is out of range", where=where, mend="use 1-65535")
             limit = next(iter(limits.values()))
             words = {"less_than_equal": "at most", "greater_than_equal": "at least", "greater_than": "more than"}
-            return SpecError(f"{key} {value} is out of range", where=model.__name__, mend=f"use {words[first['type']]} {limit}")
+            problem = f"{key} {value} is out of range"
+            return SpecError(problem, where=model.__name__, mend=f"use {words[first['type']]} {limit}")
         case "literal_error":
             known = re.findall(r"'([^']*)'", str(limits.get("expected", "")))
             return SpecError(f"unknown {key} {value!r}", where=model.__name__, mend=did_you_mean(str(value), known))

@@ -236,6 +236,17 @@ class Service(Model):
         return self
 
 
+class Move(Model):
+    """What becomes of a task when its node is drained: it runs on `host`; where that is empty it ends, and comes back
+    when the node is active again."""
+
+    task: str
+    """Container.name"""
+    host: str = ""
+    rivals: tuple[str, ...] = ()
+    """As Container.rivals."""
+
+
 class Fault(Model):
     """Something that goes wrong on a host, and is mended again. Questions are asked before, during and after it.
 
@@ -247,3 +258,5 @@ class Fault(Model):
     name: Annotated[str, AfterValidator(lambda text: checks.check_name(text, "fault"))]
     kind: Literal["link down", "engine killed", "node left", "node drained"]
     host: str
+    moves: tuple[Move, ...] = ()
+    """Of a node that is drained: where the swarm's scheduler puts each of its tasks (`sim/placement.py`)."""

@@ -23,12 +23,14 @@ class Phase:
 
 
 def phases(spec: Spec, questions: Sequence[Question]) -> list[Phase]:
-    """The phases in their order. A fault that nobody asks about does not happen; one that happens has both its phases,
-    that of `before` is always there."""
+    """The phases in their order. A fault that nobody asks about does not happen, unless it moves tasks that a later one
+    finds where they are then; one that happens has both its phases, that of `before` is always there."""
     found = [Phase("before", None, tuple(i for i, q in enumerate(questions) if not q.during and not q.after))]
-    for fault in spec.faults:
+    asked = {question.during or question.after for question in questions}
+    last = max((n for n, fault in enumerate(spec.faults) if fault.moves and fault.name in asked), default=-1)
+    for number, fault in enumerate(spec.faults):
         during = tuple(i for i, q in enumerate(questions) if q.during == fault.name)
         after = tuple(i for i, q in enumerate(questions) if q.after == fault.name)
-        if during or after:
+        if during or after or (fault.moves and number < last):
             found += [Phase("during", fault, during), Phase("after", fault, after)]
     return found

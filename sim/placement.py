@@ -6,12 +6,17 @@ a network of the swarm counts as well: each such attachment is a task of its nod
 manager draws; here the first in the Spec's order gets the task, and the others are its `rivals`: a measurement can see
 to it that it ends the same (a node that is paused keeps its tasks and gets no new ones).
 
+When a node is drained its tasks of replicated services are placed anew among the others, and move back no more. Who
+finds no node waits for this one, and tasks of global services can only run here: both come when it is active again. A
+real manager moves all of them at once, and draws who gets which address; so at most one may move, and one come back.
+
 Tasks come one after the other, in slot order, as if the service were scaled up by one each time. A real manager that
 creates them at once spreads them the same way, and draws which slot goes where. A service in mode global has a task on
 each node that passes, and no rivals.
 
 Follows swarmkit as vendored in moby v20.10: manager/scheduler (`nodeLess` in scheduler.go, filter.go, nodeinfo.go,
-pipeline.go) and manager/orchestrator/global.
+pipeline.go), manager/orchestrator/global and, for a drained node, manager/orchestrator/replicated and
+manager/allocator.
 Left out: resources, placement preferences, platforms, plugins, nodes that failed.
 """
 
@@ -23,7 +28,7 @@ from dataclasses import dataclass, field
 
 from sim.checks.swarm import LABELS, Constraint, read_constraint
 from sim.errors import SpecError
-from sim.spec import Container, Host, Network, Service
+from sim.spec import Container, Fault, Host, Move, Network, Service
 
 UNSATISFIED, PORTS_TAKEN, FULL = "scheduling constraints not satisfied", "host-mode port already in use", "full"
 
@@ -49,11 +54,34 @@ class Node:
         return (value.casefold() == constraint.value.casefold()) is constraint.equal
 
 
+    def take(self, service: Service) -> None:
+        self.tasks += 1
+        self.mine[service.name] += 1
+        self.ports |= _host_ports(service)
+
+    def give_up(self, service: Service) -> None:
+        self.tasks -= 1
+        self.mine[service.name] -= 1
+        self.ports -= _host_ports(service)
+
+
+@dataclass(slots=True)
+class Placed:
+    """A task that has a node, and what its service demands of one. `most`: replicas on a node, 0: any number."""
+
+    task: str
+    node: Node
+    service: Service
+    constraints: list[Constraint]
+    most: int
+
+
 @dataclass(slots=True)
 class Scheduler:
-    """The manager's. `taken` are the containers that run before any service does."""
+    """The manager's."""
 
     nodes: list[Node]
+    placed: list[Placed] = field(default_factory=list)
 
     @classmethod
     def of(cls, hosts: Sequence[Host], networks: Iterable[Network], containers: Iterable[Container]) -> Scheduler:
@@ -86,13 +114,12 @@ class Scheduler:
             if not fit:
                 reason = self._explain(failed)
                 continue
-            load = min((node.mine[service.name], node.tasks) for node in fit)
-            chosen, *rivals = [node for node in fit if (node.mine[service.name], node.tasks) == load]
-            chosen.tasks += 1
-            chosen.mine[service.name] += 1
-            chosen.ports |= _host_ports(service)
+            chosen, *rivals = self._least(fit, service)
+            chosen.take(service)
+            name = f"{service.name}.{chosen.host.name if everywhere else len(placed) + 1}"
+            self.placed.append(Placed(name, chosen, service, constraints, max_replicas_per_node))
             placed.append(task.model_copy(update={
-                "name": f"{service.name}.{chosen.host.name if everywhere else len(placed) + 1}",
+                "name": name,
                 "host": chosen.host.name,
                 "task_of": service.name,
                 "rivals": tuple(node.host.name for node in rivals),
@@ -103,6 +130,50 @@ class Scheduler:
                             mend=f"change its placement constraints{said}, its ports or the hosts' labels")
         pending = f"service {service.name}: {len(placed)} tasks run, others stay pending: {reason}"
         return placed, pending if placed and reason else ""
+
+    def foresee(self, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+        """The faults, one after the other, each with the moves that it leads to. SpecError when those can't be told."""
+        return tuple(self._drain(fault) if fault.kind == "node drained" else fault for fault in faults)
+
+    def _drain(self, fault: Fault) -> Fault:
+        moving: list[Placed] = []
+        waiting: list[Placed] = []
+        moves: list[Move] = []
+        for task in [each for each in self.placed if each.node.host.name == fault.host]:
+            service, candidates = task.service, [node for node in self.nodes if node is not task.node]
+            fit = [node for node in candidates if service.mode == "replicated"
+                   and not self._filtered(node, service, task.constraints, task.most)]
+            if not fit:
+                waiting.append(task)
+                moves.append(Move(task=task.task))
+                continue
+            chosen, *rivals = self._least(fit, service)
+            task.node.give_up(service)
+            chosen.take(service)
+            task.node = chosen
+            moving.append(task)
+            moves.append(Move(task=task.task, host=chosen.host.name, rivals=tuple(node.host.name for node in rivals)))
+        self._check_order(fault, moving, "the swarm moves {} at the same time")
+        self._check_order(fault, waiting, f"when {fault.host} is active again the swarm starts {{}} at the same time")
+        allocated = [*moving, *(task for task in waiting if task.service.mode == "replicated")]
+        if len(set().union(*(_pools(task.service) for task in allocated))) < sum(
+                len(_pools(task.service)) for task in allocated):
+            self._check_order(fault, allocated, "the swarm gives new addresses to {} at the same time")
+        return fault.model_copy(update={"moves": tuple(moves)})
+
+    @staticmethod
+    def _check_order(fault: Fault, tasks: list[Placed], why: str) -> None:
+        """More than one at once come in an order that the manager draws."""
+        if len(tasks) > 1:
+            names = ", ".join(task.task for task in tasks)
+            raise SpecError(f"{why.format(names)}, and draws the order of their addresses", where=f"fault {fault.name}",
+                            mend=f"let {fault.host} run one of them, by placement constraints or fewer replicas")
+
+    @staticmethod
+    def _least(fit: list[Node], service: Service) -> list[Node]:
+        """`nodeLess`: all that are as good as the best."""
+        load = min((node.mine[service.name], node.tasks) for node in fit)
+        return [node for node in fit if (node.mine[service.name], node.tasks) == load]
 
     @staticmethod
     def _filtered(node: Node, service: Service, constraints: list[Constraint], most: int) -> str:
@@ -121,6 +192,11 @@ class Scheduler:
             nodes = f"{count} node{'s' if count > 1 else ''}"
             said.append("max replicas per node limit exceed" if why == FULL else f"{why} on {nodes}")
         return f"no suitable node ({'; '.join(said)})"
+
+
+def _pools(service: Service) -> set[str]:
+    """The networks from whose addresses each of its tasks gets one by the manager."""
+    return {attachment.network for attachment in service.attachments} | ({"ingress"} if service.ingress_ports else set())
 
 
 def _host_ports(service: Service) -> set[tuple[int, str]]:

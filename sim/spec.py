@@ -24,6 +24,7 @@ the given name         a bridge named by `com.docker.network.bridge.name`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Interface
 from typing import Literal, Self
 
@@ -43,6 +44,7 @@ from sim.objects import (
     Link,
     Listener,
     Model,
+    Move,
     Network,
     PublishedPort,
     Service,
@@ -52,7 +54,7 @@ from sim.objects import (
 
 __all__ = [
     "DEFAULT_NETWORK", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Host", "Link", "Listener",
-    "Model", "Network", "Probe", "PublishedPort", "Question", "Service", "ServicePort", "Spec", "Underlay",
+    "Model", "Move", "Network", "Probe", "PublishedPort", "Question", "Service", "ServicePort", "Spec", "Underlay",
 ]
 
 Probe = Literal["ping", "tcp", "udp"]
@@ -169,6 +171,11 @@ class Spec(Model):
     def tasks(self, service: str) -> tuple[Container, ...]:
         """The tasks of a service (by the engine's name), in the order in which they start."""
         return tuple(c for c in self.containers if c.task_of == service)
+
+    def with_tasks_on(self, hosts: Mapping[str, str]) -> Self:
+        """The same with these tasks (Container.name) on other hosts, as after a node was drained."""
+        moved = (c.model_copy(update={"host": hosts.get(c.name, c.host)}) for c in self.containers)
+        return self.model_copy(update={"containers": tuple(moved)})
 
     def network(self, name: str) -> Network | None:
         return next((n for n in self.networks if name in (n.name, n.key)), None)

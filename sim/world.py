@@ -21,6 +21,7 @@ from sim.dockerd.process import Process as DaemonProcess
 from sim.dockerd.process import ProxyProcess, ResolverProcess
 from sim.dockerd.profile import profile_of
 from sim.dockerd.swarm import Swarm
+from sim.errors import SpecError
 from sim.fabric import dns, proxy, responder
 from sim.fabric.costs import CostModel
 from sim.fabric.fabric import Fabric
@@ -28,7 +29,7 @@ from sim.fabric.fabric import Process as Program
 from sim.fabric.probe import probe
 from sim.kernel.bridge import Bridge
 from sim.kernel.draws import Draws
-from sim.kernel.netns import Netns
+from sim.kernel.netns import LATEST, Netns
 from sim.kernel.veth import cable
 from sim.packet import cidr, dotted, ip
 from sim.plumbing import Plumbing
@@ -52,7 +53,7 @@ SERVERS = {
 
 @dataclass(slots=True)
 class World:
-    """Simulated machines. `namespaces` holds hosts, clients, containers, and the underlay's own (`wire`, `dns`)."""
+    """Simulated machines. `spec` says where tasks run now. `namespaces` holds hosts, clients, containers, and the underlay's own (`wire`, `dns`)."""
 
     spec: Spec
     namespaces: dict[str, Netns] = field(default_factory=dict)
@@ -60,12 +61,13 @@ class World:
     nameserver: int = 0
     swarm: Swarm | None = None
     """None where the hosts are engines of their own."""
+    linux: tuple[int, int] = LATEST
     sniffed: bool = False
     draws: Draws = field(default_factory=Draws)
     """What the question that runs draws, and drew."""
 
     def new_netns(self, label: str) -> Netns:
-        netns = self.namespaces[label] = Netns(label)
+        netns = self.namespaces[label] = Netns(label, self.linux)
         return netns
 
     # looking things up
@@ -106,7 +108,7 @@ class World:
 
     def plumbing(self) -> Plumbing:
         """Everything that stands in hosts, clients and containers, and what the engines say of it."""
-        labels = dict.fromkeys(self.spec.netns_of(label) for label in self.spec.labels())
+        labels = dict.fromkeys(self.spec.netns_of(label) for label in self.spec.labels() if self.runs(label))
         labels |= dict.fromkeys(n.label for n in self.namespaces.values() if n.label not in (WIRE, NAMESERVER))
         engines, manager = list(self.daemons.values()), self.spec.hosts[0].name
         replicas = {service.name: len(self.spec.tasks(service.name)) for service in self.spec.services}
@@ -116,7 +118,11 @@ class World:
 
     def start_engine(self, host: Host, lacking: frozenset[str] = frozenset()) -> Daemon:
         """dockerd on a host; in the place of the one before, if there was one."""
-        netns, profile = self.namespaces[host.name], profile_of(host.engine.version)
+        netns = self.namespaces[host.name]
+        try:
+            profile = profile_of(host.engine.version)
+        except SpecError as error:
+            raise SpecError(error.problem, where=f"host {host.name}", mend=error.mend) from None
         daemon = self.daemons[host.name] = Daemon(host, netns, profile, self.new_netns, lacking)
         return daemon
 
@@ -125,6 +131,13 @@ class World:
         daemon = self.daemons[container.host]
         daemon.container_run(container)
         self.namespaces[container.name] = daemon.sandboxes[container.name]
+
+    def run_task(self, task: Container) -> None:
+        """A task of a service, on its host. PlumbError when the engine refuses."""
+        assert self.swarm is not None
+        daemon = self.daemons[task.host]
+        daemon.task_run(task, self.swarm.services[task.task_of])
+        self.namespaces[task.name] = daemon.sandboxes[task.name]
 
     def runs(self, label: str) -> bool:
         """Does the machine or container run? Faults end containers (`sim/faults.py`)."""
@@ -203,12 +216,13 @@ def _lookup(process: ResolverProcess, draws: Draws) -> Callable[[str], dns.Reply
     return lookup
 
 
-def build(spec: Spec, lacking: frozenset[str] = frozenset()) -> World:
+def build(spec: Spec, lacking: frozenset[str] = frozenset(), linux: tuple[int, int] = LATEST) -> World:
     """Plumb a Spec. PlumbError when an engine would refuse, SpecError when the underlay can't be.
 
     `lacking`: features that the hosts' kernel has not, by the doctor's names: then the engines do what they do there.
+    `linux`: the kernel's version, where versions differ (`sim/kernel/netns.py`).
     """
-    world = World(spec)
+    world = World(spec, linux=linux)
     wire = world.new_netns(WIRE)
     switch = wire.add_bridge("switch", f"mac({WIRE}:switch)")
     wire.sysctls["net.bridge.bridge-nf-call-iptables"] = "0"
@@ -238,10 +252,9 @@ def build(spec: Spec, lacking: frozenset[str] = frozenset()) -> World:
             world.run(container)
     for service in spec.services:
         assert world.swarm is not None
-        made = world.swarm.service_create(service)
+        world.swarm.service_create(service)
         for task in spec.tasks(service.name):
-            world.daemons[task.host].task_run(task, made)
-            world.namespaces[task.name] = world.daemons[task.host].sandboxes[task.name]
+            world.run_task(task)
     return world
 
 

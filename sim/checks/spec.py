@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sim.checks import check_address, check_fixed_address, unique
-from sim.checks.swarm import check_faults, check_services
+from sim.checks.swarm import check_faults, check_nodes, check_services
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def check_spec(spec: Spec) -> None:
                     mend="let one of them listen elsewhere",
                 )
             listening[key] = box.name
+    check_nodes(spec)
     check_services(spec)
     check_faults(spec)
     for index, question in enumerate(spec.questions):

@@ -1,4 +1,4 @@
-"""What must hold of swarm services and of faults: much of it in swarmkit's own words, for it is what a manager refuses.
+"""What must hold of a swarm, its services, and faults: much in swarmkit's own words, for it is what a manager refuses.
 
 Follows swarmkit as vendored in moby v20.10: manager/constraint/constraint.go, manager/controlapi/service.go; and moby's
 daemon/cluster/services.go. Left out: constraints on what the model doesn't know of a node (its id, address, platform,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from sim.checks import unique
+from sim.checks import subnet_of, unique
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -84,6 +84,26 @@ def check_service(service: Service) -> None:
                 )
     except SpecError as error:
         raise SpecError(error.problem, where=f"service {service.name}", mend=error.mend) from None
+
+
+def check_nodes(spec: Spec) -> None:
+    """The hosts of a swarm reach each other, or `docker swarm join` would fail. (No host has a route but to its own
+    subnet.) Raises SpecError."""
+    first = spec.hosts[0]
+    for host in spec.hosts if spec.in_swarm else ():
+        where = f"host {host.name}"
+        if subnet_of(host.address) != subnet_of(first.address):
+            raise SpecError(
+                f"{host.address} can't join the swarm of {first.name}, which is in {subnet_of(first.address)}",
+                where=where,
+                mend="give the hosts of a swarm addresses of one subnet",
+            )
+        if len(spec.hosts) > 1 and spec.link_of(host.name).loss == 1:
+            raise SpecError(
+                "a host whose cable loses everything can't join a swarm",
+                where=where,
+                mend="let less be lost, or cut the cable later, by a fault: `link down`",
+            )
 
 
 def check_services(spec: Spec) -> None:

@@ -28,7 +28,7 @@ from typing import Any
 
 from sim.compose import keys
 from sim.compose.asked import read_questions
-from sim.compose.containers import containers_of, image_listens, one_listener_a_port
+from sim.compose.containers import check_replicas, containers_of, image_listens, one_listener_a_port
 from sim.compose.document import Item, parse
 from sim.compose.extension import TOP_KEYS, read_faults, read_machines
 from sim.compose.interpolation import Variables, read_env_file
@@ -41,7 +41,7 @@ from sim.errors import SpecError, did_you_mean
 from sim.placement import Scheduler
 from sim.questions import parse_target
 from sim.questions.default import default_questions
-from sim.spec import Container, Network, Spec
+from sim.spec import Container, Fault, Network, Spec
 from sim.spec import Service as SwarmService
 
 __all__ = ["default_questions", "load", "loads", "parse_target"]
@@ -114,14 +114,18 @@ def loads(
             made, tasks = deploy(service, project, networks, scheduler, notes)
             swarm.append(made)
             boxes += tasks
-    faults = read_faults(extension.get("faults"))
-    places = {f"host {host.name}": _entry(extension.get("hosts"), host.name) for host in machines.hosts}
-    places |= {f"network {key}": _entry(top.get("networks"), key) for key in networks}
-    places |= {f"{'task' if b.task_of else 'container'} {b.name}": services[b.service].item for b in boxes if b.service}
+    faults: list[tuple[Fault, Item]] = []
+    for fault, item in read_faults(extension.get("faults")):
+        with item.blamed():
+            faults += [(foreseen, item) for foreseen in scheduler.foresee([fault])]
+    places = {f"network {key}": declared[key] for key in networks if key in declared}
+    places |= {f"{kind} {box.name}": services[box.service].item for box in boxes for kind in ("container", "task")}
     places |= {f"service {each.name}": services[each.key].item for each in swarm}
     places |= {f"fault {fault.name}": item for fault, item in faults}
+    if "hosts" in extension:
+        places |= {f"host {name}": item for name, item in extension["hosts"].mapping().items()}
     spec = _blamed_spec(
-        {what: item for what, item in places.items() if item is not None},
+        places,
         extension.get("faults", root),
         root,
         {
@@ -136,6 +140,7 @@ def loads(
             "file": file,
         },
     )
+    check_replicas(spec, services)
     asked = read_questions(extension["questions"], spec) if "questions" in extension else []
     questions = tuple(question for question, _ in asked) if "questions" in extension else default_questions(spec)
     said = {f"question {question}": item.where for question, item in asked}
@@ -243,18 +248,12 @@ def _networks(
     return dict(sorted(made.items(), key=lambda pair: not external(pair[0])))
 
 
-def _entry(declared: Item | None, key: str) -> Item | None:
-    """Where a host or a network is declared; None: nowhere, it is there by itself."""
-    return declared.mapping().get(key) if declared is not None else None
-
-
 def _blamed_spec(places: dict[str, Item], faults: Item, root: Item, parts: dict[str, Any]) -> Spec:
     """The Spec; what its own checks object to is blamed on the line that says it."""
     try:
         return Spec.model_validate({**parts, "places": {what: item.where for what, item in places.items()}})
     except SpecError as error:
-        task = error.where.replace("container ", "task ", 1)
-        with places.get(error.where, places.get(task, faults if error.where == "faults" else root)).blamed():
+        with places.get(error.where, faults if error.where == "faults" else root).blamed():
             raise
 
 

@@ -16,7 +16,7 @@ from sim.compose.document import Item
 from sim.compose.ports import HostPortRanges, read_listeners, read_ports
 from sim.compose.services import Service
 from sim.errors import did_you_mean
-from sim.spec import Attachment, Container, Listener, Network
+from sim.spec import Attachment, Container, Listener, Network, Spec
 
 RESTART = ("no", "always", "on-failure", "unless-stopped")
 
@@ -50,6 +50,22 @@ def containers_of(
             )
         )
     return boxes
+
+
+def check_replicas(spec: Spec, services: dict[str, Service]) -> None:
+    """Containers of one service that publish the same port of one host: the engine starts the first and refuses the
+    next. A stack's tasks would share it, and that is what such a file is mostly for. Raises SpecError."""
+    seen: dict[tuple[str, int, str, str], str] = {}
+    for box in spec.containers:
+        for port in box.ports if spec.publishes(box.name) and not box.task_of and box.service in services else ():
+            key = (box.service, port.host_port, port.protocol, port.host_ip)
+            if port.host_port and seen.setdefault(key, box.name) != box.name:
+                services[box.service].fields["ports"].fail(
+                    f"{seen[key]} and {box.name} both publish port {port.host_port} of {box.host}, and the engine "
+                    "refuses the second",
+                    "run one container, give it a range of ports or no host port; a file for docker stack deploy "
+                    "says `x-hopcast: {stack: true}`",
+                )
 
 
 def container_of(

@@ -43,7 +43,7 @@ class Variables:
                 filled.append("$")
                 at = dollar + 2
             elif name := _VARIABLE.match(rest):
-                filled.append(self._value(name.group(), item))
+                filled.append(self._value(name.group()))
                 at = dollar + 1 + name.end()
             elif rest.startswith("{"):
                 end = _closing(text, dollar + 1)
@@ -62,7 +62,7 @@ class Variables:
         if name is None or (rest and operator is None):
             item.fail(f"invalid interpolation '${{{inside}}}'", "write ${NAME} or ${NAME:-default}")
         if operator is None:
-            return self._value(name.group(), item)
+            return self._value(name.group())
         value, word = self.values.get(name.group()), rest[operator.end() :]
         present = bool(value) if operator.group().startswith(":") else value is not None
         match operator.group()[-1]:
@@ -77,7 +77,7 @@ class Variables:
             )
         return value or ""
 
-    def _value(self, name: str, item: Item) -> str:
+    def _value(self, name: str) -> str:
         if name not in self.values and name not in self.unset:
             self.unset.append(name)
         return self.values.get(name, "")

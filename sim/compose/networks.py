@@ -64,7 +64,7 @@ def read_network(key: str, item: Item, project: str, notes: list[str], *, stack:
             key=key,
             driver=driver,
             options=options,
-            **_ipam(fields.get("ipam"), item, stack=stack),
+            **_ipam(fields.get("ipam"), stack=stack),
             internal="internal" in fields and fields["internal"].flag(),
             attachable="attachable" in fields and fields["attachable"].flag(),
         )
@@ -81,7 +81,7 @@ def _external(fields: dict[str, Item]) -> str | None:
     return "" if item.flag() else None
 
 
-def _ipam(item: Item | None, network: Item, *, stack: bool) -> dict[str, str | tuple[str, ...]]:
+def _ipam(item: Item | None, *, stack: bool) -> dict[str, str | tuple[str, ...]]:
     """subnet, gateway, ip_range and aux_addresses, each checked where it stands."""
     if item is None:
         return {}

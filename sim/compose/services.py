@@ -82,7 +82,9 @@ def read_service(name: str, item: Item, variables: Variables, ignored: dict[str,
             if entry.value is not None:
                 fields[key] = variables.fill(entry)
         elif not key.startswith("x-"):
-            entry.fail(f"unknown key {key!r} in a service", did_you_mean(key, known))
+            near = did_you_mean(key, known)
+            mend = "Compose has no such key: remove it, or begin it with x-" if near.startswith("known:") else near
+            entry.fail(f"unknown key {key!r} in a service", mend)
     service = Service(name, item, fields)
     attach(service)
     return service

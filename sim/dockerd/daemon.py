@@ -5,7 +5,7 @@ host and none. `network_create` and `container_run` then follow as the API calls
 first network, connected to the others, then started, as Compose does. PlumbError is dockerd's refusal, in its words.
 
 Follows moby v20.10: daemon/daemon_unix.go (`initNetworkController`, `initBridgeDriver`), daemon/network.go,
-daemon/container_operations.go, libnetwork's controller.go, network.go, endpoint.go.
+daemon/container_operations.go, libnetwork's controller.go.
 Left out: stopping and removing; the order in which Go walks its maps (networks join in the order that is given).
 """
 
@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from sim import spec
 from sim.dockerd import refusals, resolution
 from sim.dockerd.drivers import PREDEFINED, Registry
 from sim.dockerd.drivers.api import Engine
-from sim.dockerd.endpoint import Endpoint, gateway_endpoint, mac_of
+from sim.dockerd.endpoint import Endpoint, create_endpoint, gateway_endpoint
 from sim.dockerd.firewall.api import NoFirewall
-from sim.dockerd.ipam import Ipam, NoAvailableAddress, parse_cidr
+from sim.dockerd.ipam import Ipam, parse_cidr
 from sim.dockerd.network import Network
 from sim.dockerd.node import Node
 from sim.dockerd.portmap import PortAllocator, PortMapper
@@ -101,6 +100,22 @@ class Daemon:
         """The manager has given this node a task of a service. Raises PlumbError."""
         with _named(f"task {task.name}"):
             self._run(task, service)
+
+    def task_end(self, task: str) -> list[str]:
+        """The manager wants a task here no more: the labels of the namespaces that go with it."""
+        sandbox = self._sandboxes.pop(task)
+        self._resolvers[:] = [each for each in self._resolvers if each.netns_label != sandbox.netns.label]
+        labels = [sandbox.netns.label]
+        for endpoint in sandbox.endpoints:
+            if endpoint.network.scope == "swarm" and self.node is not None and endpoint.address is not None:
+                self.node.swarm.networks[endpoint.network.name].withdraw(endpoint.address)
+            elif endpoint.network.pool is not None and endpoint.address is not None:
+                self.ports.unpublish(task, str(endpoint.address))
+                endpoint.network.pool.taken.discard(int(endpoint.address))
+        sandbox.close()
+        for endpoint in sandbox.endpoints:
+            labels += self.node.release(endpoint.network.name) if self.node is not None else []
+        return labels
 
     @property
     def sandboxes(self) -> dict[str, Netns]:
@@ -193,29 +208,10 @@ class Daemon:
     def _new_network(self, network: Network) -> None:
         """`NewNetwork`: addresses first, then the driver."""
         if network.driver.gives_addresses:
-            self._allocate(network)
+            network.allocate(self.ipam)
         network.driver.create_network(network)
         self.networks[network.name] = network
         self.firewall.network_added()
-
-    def _allocate(self, network: Network) -> None:
-        """`ipamAllocateVersion`: the pool, the gateway, then the addresses that are set aside."""
-        given = network.spec
-        pool = network.pool = self.ipam.request_pool(given.subnet, given.ip_range)
-        try:
-            network.gateway = pool.request(given.gateway)
-        except PlumbError as error:
-            raise PlumbError(
-                f"failed to allocate gateway ({given.gateway}): {error.refusal}", mend=error.mend) from None
-        for index, address in enumerate(given.aux_addresses):
-            if IPv4Address(address) not in pool.network:
-                raise PlumbError(
-                    f"auxiliary address: (aux{index}:{address}) must belong to the master pool: {pool.network}")
-            try:
-                pool.request(address)
-            except PlumbError as error:
-                raise PlumbError(
-                    f"failed to allocate secondary ip address (aux{index}:{address}): {error.refusal}") from None
 
     def _find(self, name: str) -> Network:
         found = (self.node.network(name) if self.node else None) or self.networks.get(name)
@@ -240,7 +236,9 @@ class Daemon:
         else:
             assert self.node is not None
             networks = self.node.networks_of(service)
-            attachments = tuple(spec.Attachment(network=n.name) for n in networks)
+            swarm = self.node.swarm
+            attachments = tuple(spec.Attachment(network=n.name, ipv4_address=swarm.claim(box.name, n.name))
+                                for n in networks)
         on_host = networks[0].driver.shares_host
         if on_host:
             refusals.check_options(box, refusals.ON_HOST)
@@ -248,14 +246,15 @@ class Daemon:
         for text in box.extra_hosts:
             resolution.extra_host(text, gateway)
         self._warn(box, networks[0])
-        for network, attachment in zip(networks, attachments, strict=True):
+        for network, attachment in zip(networks, attachments, strict=True) if service is None else ():
             refusals.check_attachment(network, attachment)
         netns = self.netns if on_host else self.new_netns(box.name)
         # the default network is always joined first (`allocateNetwork`)
         joining = sorted(zip(networks, attachments, strict=True), key=lambda pair: pair[0].name != spec.DEFAULT_NETWORK)
-        endpoints = [self._create_endpoint(box, n, a, first=n is networks[0], named=service is None)
+        endpoints = [create_endpoint(box, n, a, self.profile, first=n is networks[0], named=service is None)
                      for n, a in joining]
-        files = self._resolver_files(box, endpoints, on_host=on_host)
+        files = resolution.files_of(box, endpoints, self.netns, self.profile.localhost_substitutes, gateway,
+                                    on_host=on_host)
         endpoints += self.node.attach(box.name, endpoints) if self.node else []
         sandbox = Sandbox(box.name, netns, files, endpoints)
         self._sandboxes[box.name] = sandbox
@@ -266,7 +265,7 @@ class Daemon:
         self._publish(box, endpoints)
         sandbox.populate()
         sandbox.files.write(netns)
-        if self._needs_resolver(endpoints):
+        if resolution.needs_resolver(endpoints):
             self._resolvers.append(sandbox.start_resolver())
         if service is not None and self.node is not None:
             self.node.task_started(sandbox, service)
@@ -277,48 +276,6 @@ class Daemon:
             self.warnings.append(NO_FORWARDING)
         if box.ports and network.driver.ports_discarded:
             self.warnings.append(network.driver.ports_discarded)
-
-    def _create_endpoint(
-        self, box: spec.Container, network: Network, attachment: spec.Attachment, *, first: bool, named: bool
-    ) -> Endpoint:
-        """`CreateEndpoint`: address and MAC address, and the names by which the network's DNS will know it (`named`).
-
-        The container's own MAC address is for the network that it was created on.
-        """
-        if network.pool is None:
-            return Endpoint(box.name, network, None, "", None)
-        try:
-            address = network.pool.request(attachment.ipv4_address)
-        except NoAvailableAddress:
-            raise PlumbError(
-                f"no available IPv4 addresses on this network's address pools: {network.name} (…)") from None
-        except PlumbError:
-            if attachment.ipv4_address and IPv4Address(attachment.ipv4_address) not in network.pool.network:
-                raise PlumbError(f"Invalid address {attachment.ipv4_address}: It does not belong to any of this "
-                                 "network's subnets") from None
-            raise
-        drawn = mac_of(address) if self.profile.mac_from_address else f"mac({box.name}@{network.name})"
-        given = attachment.mac_address if self.profile.endpoint_mac_address else ""
-        mac = network.driver.mac_address(box.name, network, given or (box.mac_address if first else ""), drawn)
-        if named and not network.predefined:
-            for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, box.service, box.hostname))):
-                network.add_name(name, str(address))
-        return Endpoint(box.name, network, address, mac, network.driver.gateway(network))
-
-    def _resolver_files(
-        self, box: spec.Container, endpoints: list[Endpoint], *, on_host: bool
-    ) -> resolution.Resolution:
-        files = resolution.resolv_conf(box, self.netns, self.profile.localhost_substitutes, on_host=on_host)
-        if self._needs_resolver(endpoints):
-            files = resolution.with_resolver(files)
-        if on_host and not box.extra_hosts:
-            return replace(files, hosts=tuple(self.netns.hosts))
-        return replace(
-            files, hosts=resolution.hosts_file(box, endpoints, self.networks[spec.DEFAULT_NETWORK].gateway))
-
-    @staticmethod
-    def _needs_resolver(endpoints: list[Endpoint]) -> bool:
-        return any(not endpoint.network.predefined for endpoint in endpoints)
 
     def _publish(self, box: spec.Container, endpoints: list[Endpoint]) -> None:
         """Ports are published at the endpoint that has the default route, and not on an internal network."""

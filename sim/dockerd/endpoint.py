@@ -8,7 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from sim import spec
+from sim.dockerd.ipam import NoAvailableAddress
 from sim.dockerd.network import Network
+from sim.dockerd.profile import EngineProfile
+from sim.errors import PlumbError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,35 @@ def mac_of(address: IPv4Address) -> str:
     '02:42:ac:11:00:02'
     """
     return "02:42:" + address.packed.hex(":")
+
+
+def create_endpoint(
+    box: spec.Container, network: Network, attachment: spec.Attachment, profile: EngineProfile, *,
+    first: bool, named: bool,
+) -> Endpoint:
+    """`CreateEndpoint`: address and MAC address, and the names by which the network's DNS will know it (`named`).
+
+    The container's own MAC address is for the network that it was created on (`first`). Raises PlumbError.
+    """
+    if network.pool is None:
+        return Endpoint(box.name, network, None, "", None)
+    try:
+        address = network.pool.request(attachment.ipv4_address)
+    except NoAvailableAddress:
+        raise PlumbError(
+            f"no available IPv4 addresses on this network's address pools: {network.name} (…)") from None
+    except PlumbError:
+        if attachment.ipv4_address and IPv4Address(attachment.ipv4_address) not in network.pool.network:
+            raise PlumbError(f"Invalid address {attachment.ipv4_address}: It does not belong to any of this network's "
+                             "subnets") from None
+        raise
+    drawn = mac_of(address) if profile.mac_from_address else f"mac({box.name}@{network.name})"
+    given = attachment.mac_address if profile.endpoint_mac_address else ""
+    mac = network.driver.mac_address(box.name, network, given or (box.mac_address if first else ""), drawn)
+    if named and not network.predefined:
+        for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, box.service, box.hostname))):
+            network.add_name(name, str(address))
+    return Endpoint(box.name, network, address, mac, network.driver.gateway(network))
 
 
 def by_priority(endpoints: list[Endpoint]) -> list[Endpoint]:

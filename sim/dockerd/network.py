@@ -1,4 +1,7 @@
-"""A network as the daemon keeps it: its driver, its addresses, and the names that its endpoints go by."""
+"""A network as the daemon keeps it: its driver, its addresses, and the names that its endpoints go by.
+
+Follows libnetwork of moby v20.10: network.go.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from sim import spec
-from sim.dockerd.ipam import Pool
+from sim.dockerd.ipam import Ipam, Pool
+from sim.errors import PlumbError
 
 if TYPE_CHECKING:
     from sim.dockerd.drivers.api import Driver
@@ -50,3 +54,22 @@ class Network:
         known = self.names.setdefault(name.lower(), [])
         if address not in known:
             known.append(address)
+
+    def allocate(self, ipam: Ipam) -> None:
+        """`ipamAllocateVersion`: the pool, the gateway, then the addresses that are set aside. Raises PlumbError."""
+        given = self.spec
+        pool = self.pool = ipam.request_pool(given.subnet, given.ip_range)
+        try:
+            self.gateway = pool.request(given.gateway)
+        except PlumbError as error:
+            raise PlumbError(
+                f"failed to allocate gateway ({given.gateway}): {error.refusal}", mend=error.mend) from None
+        for index, address in enumerate(given.aux_addresses):
+            if IPv4Address(address) not in pool.network:
+                raise PlumbError(
+                    f"auxiliary address: (aux{index}:{address}) must belong to the master pool: {pool.network}")
+            try:
+                pool.request(address)
+            except PlumbError as error:
+                raise PlumbError(
+                    f"failed to allocate secondary ip address (aux{index}:{address}): {error.refusal}") from None

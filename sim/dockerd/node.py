@@ -11,6 +11,7 @@ Follows moby v20.10: daemon/network.go (`setupIngress`), libnetwork's default_ga
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim import spec
@@ -19,7 +20,7 @@ from sim.dockerd.endpoint import Endpoint, by_priority, mac_of
 from sim.dockerd.network import Network
 from sim.dockerd.resolution import Resolution
 from sim.dockerd.sandbox import Sandbox
-from sim.dockerd.swarm import IN_VAIN, INGRESS, Swarm, SwarmService
+from sim.dockerd.swarm import IN_VAIN, INGRESS, Binding, Peer, Swarm, SwarmService
 from sim.errors import PlumbError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Node:
 
     def __init__(self, daemon: Daemon, swarm: Swarm) -> None:
         self.daemon, self.swarm = daemon, swarm
+        self._hearing: dict[str, tuple[Callable[[Binding], None], Callable[[Peer], None]]] = {}
         if GWBRIDGE not in daemon.networks:  # it stays when the engine leaves
             daemon.network_create(spec.Network(name=GWBRIDGE, options={
                 "com.docker.network.bridge.name": GWBRIDGE,
@@ -53,13 +55,14 @@ class Node:
         PlumbError.
         """
         if name in self.swarm.pending:
-            raise PlumbError(IN_VAIN)
+            raise PlumbError(IN_VAIN, mend=self.swarm.pending[name])
         shared = self.swarm.networks.get(name)
         if shared is None:
             return None
         if not shared.spec.attachable:
             raise PlumbError(f"Could not attach to network {name}: rpc error: code = PermissionDenied desc = network "
-                             f"{name} not manually attachable")
+                             f"{name} not manually attachable",
+                             mend="a container that is no task needs `attachable: true` on it")
         return self._here(name)
 
     def networks_of(self, service: SwarmService) -> list[Network]:
@@ -89,6 +92,28 @@ class Node:
             return [self._way_out(box)]
         return []
 
+    def release(self, name: str) -> list[str]:
+        """Somebody left a network of the swarm. When it was the last, the node's load balancer goes from it as well,
+        and then the network from the node; the labels of the namespaces that go. The node stays on `ingress`."""
+        network = self.daemon.networks.get(name)
+        if network is None or name == INGRESS or name not in self.swarm.networks or any(
+                e.network is network for box in self.daemon.containers for e in box.endpoints):
+            return []
+        shared = self.swarm.networks[name]
+        balancing = [each for each in self.daemon.sandboxes_of_its_own if each.netns.label == self._label(name)]
+        for sandbox in balancing:
+            self.daemon.sandboxes_of_its_own.remove(sandbox)
+            for endpoint in sandbox.endpoints:
+                assert endpoint.address is not None
+                shared.withdraw(endpoint.address)
+            sandbox.close()
+        hear, forget = self._hearing.pop(name)
+        shared.balancers.remove(hear)
+        shared.forgetting.remove(forget)
+        self.balancer.network_left(name)
+        del self.daemon.networks[name]
+        return [*(sandbox.netns.label for sandbox in balancing), *network.driver.delete_network(network)]
+
     def _here(self, name: str) -> Network:
         """The swarm's network as this engine has it."""
         if name not in self.daemon.networks:
@@ -98,13 +123,18 @@ class Node:
             network.driver.create_network(network)
             self.daemon.networks[name] = network
             self.daemon.firewall.network_added()
-            shared.balance(self.balancer.hears(shared))
+            hear, forget = self._hearing[name] = self.balancer.hears(shared), self.balancer.forgets(shared)
+            shared.balance(hear)
+            shared.forgetting.append(forget)
         return self.daemon.networks[name]
 
     def _balance(self, network: Network) -> None:
-        label = f"lb({network.name})@{self.daemon.netns.label}"
+        label = self._label(network.name)
         if network.name in self.swarm.networks and network.name != INGRESS and label not in self._sandboxes:
             self.balancer.sandbox_made(network.name, self._sandbox("lb", label, [self._endpoint("lb", network)]))
+
+    def _label(self, network: str) -> str:
+        return f"lb({network})@{self.daemon.netns.label}"
 
     @property
     def _sandboxes(self) -> list[str]:

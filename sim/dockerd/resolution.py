@@ -14,7 +14,7 @@ from sim import spec
 from sim.dockerd.endpoint import Endpoint
 from sim.errors import PlumbError
 from sim.kernel.netns import Netns
-from sim.packet import dotted, ip
+from sim.packet import ip
 
 RESOLVER = "127.0.0.11"
 HOST_GATEWAY = "host-gateway"
@@ -43,6 +43,24 @@ class Resolution:
 def of_host(host: Netns) -> Resolution:
     """The host's own files, copied as they are."""
     return Resolution(tuple(host.nameservers), tuple(host.search), tuple(host.resolv_options), tuple(host.hosts))
+
+
+def files_of(
+    box: spec.Container, endpoints: list[Endpoint], host: Netns, substitutes: tuple[str, ...],
+    host_gateway: IPv4Address | None, *, on_host: bool,
+) -> Resolution:
+    """Both files of a container. `on_host`: in the host's namespace, whose hosts file it has unless it adds to it."""
+    files = resolv_conf(box, host, substitutes, on_host=on_host)
+    if needs_resolver(endpoints):
+        files = with_resolver(files)
+    if on_host and not box.extra_hosts:
+        return replace(files, hosts=tuple(host.hosts))
+    return replace(files, hosts=hosts_file(box, endpoints, host_gateway))
+
+
+def needs_resolver(endpoints: list[Endpoint]) -> bool:
+    """Whether there is a user-defined network among those joined: only these have the embedded DNS."""
+    return any(not endpoint.network.predefined for endpoint in endpoints)
 
 
 def resolv_conf(box: spec.Container, host: Netns, substitutes: tuple[str, ...], *, on_host: bool) -> Resolution:
@@ -102,8 +120,3 @@ def extra_host(text: str, host_gateway: IPv4Address | None) -> HostsLine:
 
 def is_loopback(address: str) -> bool:
     return ip(address) >> 24 == 127
-
-
-def hosts_text(files: Resolution) -> list[str]:
-    """The lines of /etc/hosts."""
-    return [" ".join([dotted(address), *names]) for address, names in files.hosts]

@@ -35,6 +35,11 @@ class Sandbox:
             if endpoint is first:
                 self.netns.add_route("default", dev=f"eth{index}", via=str(first.gateway))
 
+    def close(self) -> None:
+        """The namespace goes, and with each of its interfaces the other end."""
+        for name in [name for name in self.netns.devices if name != "lo"]:
+            self.netns.link_del(name)
+
     def start_resolver(self) -> ResolverProcess:
         """The embedded DNS: its rules, which turn port 53 into the drawn ports, and the process (`setupIPTable`)."""
         for command in (

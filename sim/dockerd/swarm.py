@@ -41,8 +41,8 @@ class ManagersPool(Pool):
     def request(self, preferred: str = "") -> IPv4Address:
         try:
             return super().request(preferred)
-        except PlumbError:
-            raise PlumbError(IN_VAIN) from None
+        except PlumbError as error:
+            raise PlumbError(IN_VAIN, mend=error.mend or f"in {self.network}: {error.refusal}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class SwarmService:
 @dataclass(slots=True)
 class SwarmNetwork:
     """A network of the whole swarm. `names` is every engine's DNS; `listeners` hear of each new peer, `balancers` of
-    each task of a service."""
+    each task of a service; `forgetting` hear of each endpoint that goes."""
 
     spec: spec.Network
     vni: int
@@ -92,6 +92,7 @@ class SwarmNetwork:
     listeners: list[Callable[[Peer], None]] = field(default_factory=list)
     bindings: list[Binding] = field(default_factory=list)
     balancers: list[Callable[[Binding], None]] = field(default_factory=list)
+    forgetting: list[Callable[[Peer], None]] = field(default_factory=list)
 
     def bind(self, binding: Binding) -> None:
         """`addServiceInfoToCluster`"""
@@ -104,6 +105,23 @@ class SwarmNetwork:
         for binding in self.bindings:
             hear(binding)
         self.balancers.append(hear)
+
+    def withdraw(self, address: IPv4Address) -> None:
+        """An endpoint is gone, and with it what was bound to it: the engine that had it takes back what it told
+        (`deleteServiceInfoFromCluster`, `deleteDriverInfoFromCluster`). The address is not given again: the manager
+        goes on behind the last one."""
+        gone = [binding for binding in self.bindings if binding.address == address]
+        self.bindings[:] = [binding for binding in self.bindings if binding.address != address]
+        served = {binding.service for binding in self.bindings}
+        forgotten = {str(address), *(str(b.vip) for b in gone if b.service not in served)}
+        for name, known in list(self.names.items()):
+            known[:] = [each for each in known if each not in forgotten]
+            if not known:
+                del self.names[name]
+        for peer in [peer for peer in self.peers if peer.address == address]:
+            self.peers.remove(peer)
+            for hear in self.forgetting:
+                hear(peer)
 
     def add_name(self, name: str, address: IPv4Address) -> None:
         """`addSvcRecords`; on ingress, which only routes, nobody has a name."""
@@ -130,8 +148,10 @@ class Swarm:
         self.ipam = Ipam(POOLS, lambda _: False)
         self.networks: dict[str, SwarmNetwork] = {}
         self.services: dict[str, SwarmService] = {}
-        self.pending: set[str] = set()
-        """Networks that the manager took and finds no addresses for."""
+        self.reserved: dict[tuple[str, str], IPv4Address] = {}
+        """(task, network) -> the address of a task that has no node."""
+        self.pending: dict[str, str] = {}
+        """Networks that the manager took and finds no addresses for, and why."""
         self.network_create(spec.Network.model_construct(name=INGRESS, driver="overlay"))
 
     def network_create(self, network: spec.Network) -> None:
@@ -148,8 +168,9 @@ class Swarm:
             gateway = pool.request(network.gateway)
             for address in network.aux_addresses:
                 pool.request(address)
-        except PlumbError:
-            self.pending.add(network.name)
+        except PlumbError as error:
+            self.pending[network.name] = f"the manager has no addresses for {network.name}: " + (
+                error.mend or error.refusal)
             return
         self.networks[network.name] = SwarmNetwork(network, FIRST_VNI + len(self.networks), pool, gateway)
 
@@ -162,9 +183,24 @@ class Swarm:
             wanted = [INGRESS] if service.ingress_ports else []
             for name in dict.fromkeys([*wanted, *(a.network for a in service.attachments)]):
                 if name in self.pending or name not in self.networks:
-                    raise PlumbError(f"network {name} not found")
+                    raise PlumbError(f"network {name} not found", where=f"service {service.name}",
+                                     mend=self.pending.get(name, ""))
                 made.vips[name] = self.networks[name].pool.request()
         return made
+
+    def reserve(self, service: SwarmService, task: str) -> None:
+        """A task that waits for a node has its addresses already (`allocateTask`)."""
+        wanted = [INGRESS] if service.spec.ingress_ports else []
+        for name in (*wanted, *(a.network for a in service.spec.attachments)):
+            self.reserved[task, name] = self.networks[name].pool.request()
+
+    def claim(self, task: str, network: str) -> str:
+        """The address that was reserved for a task, free to be taken now; empty: there is none."""
+        address = self.reserved.pop((task, network), None)
+        if address is None:
+            return ""
+        self.networks[network].pool.taken.discard(int(address))
+        return str(address)
 
     def _port(self, port: spec.ServicePort) -> int:
         """swarmkit's portAllocator: what is asked for, else the next one above those that were drawn."""

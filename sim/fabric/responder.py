@@ -25,13 +25,8 @@ def answer(label: str, peer: int) -> bytes:
 
 
 def tcp_responder(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
-    """Listen on `port` for ever; every connection is served by a process of its own."""
-    listener = TcpSocket(netns, 0, port)
-    listener.listen()
-    while True:
-        while not listener.inbox:
-            yield fabric.ready(listener)
-        fabric.spawn(_serve(fabric, listener.inbox.popleft(), label))
+    """Answer a request on each connection to `port`, for ever."""
+    yield from _tcp(fabric, netns, port, lambda connection: _serve(fabric, connection, label))
 
 
 def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
@@ -55,12 +50,17 @@ def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
 
 def tcp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
     """Return what comes on each connection; the answer acknowledges, as a ping-pong server's does when it is warm."""
+    yield from _tcp(fabric, netns, port, lambda connection: _echo(fabric, connection))
+
+
+def _tcp(fabric: Fabric, netns: Netns, port: int, serve: Callable[[TcpSocket], Process]) -> Process:
+    """Listen on `port`; every connection is served by a process of its own."""
     listener = TcpSocket(netns, 0, port)
     listener.listen()
     while True:
         while not listener.inbox:
             yield fabric.ready(listener)
-        fabric.spawn(_echo(fabric, listener.inbox.popleft()))
+        fabric.spawn(serve(listener.inbox.popleft()))
 
 
 def _echo(fabric: Fabric, connection: TcpSocket) -> Process:

@@ -59,7 +59,7 @@ def prerouting(bridge: Bridge, packet: Packet, port: NetDevice, now: float) -> G
     ruling = yield from bridge.netns.netfilter.hook(
         Hook.PREROUTING, packet, indev=bridge.name, physin=port.name, now=now)
     if not ruling.accepted:
-        yield from bridge.netns.ip.reject(ruling.reject, packet, bridge, now)
+        yield from bridge.netns.ip.reject(ruling.reject, packet, now)
         return False
     yield bridge.step(Kind.BR_NETFILTER, packet, "PREROUTING on the bridge")
     if packet.ip.dst == before:
@@ -98,7 +98,7 @@ def forward(
     ruling = yield from netfilter.hook(
         Hook.FORWARD, packet, indev=bridge.name, outdev=bridge.name, physin=physin, physout=physout, now=now)
     if not ruling.accepted:
-        yield from bridge.netns.ip.reject(ruling.reject, packet, bridge, now)
+        yield from bridge.netns.ip.reject(ruling.reject, packet, now)
         return False
     ruling = yield from netfilter.hook(
         Hook.POSTROUTING, packet, outdev=bridge.name, physin=physin, physout=physout, now=now)

@@ -61,14 +61,14 @@ class IpStack:
         if not already:
             ruling = yield from self.netns.netfilter.hook(Hook.PREROUTING, packet, indev=device.name, now=now)
             if not ruling.accepted:
-                yield from self.refused(ruling, packet, device, now)
+                yield from self.refused(ruling, packet, now)
                 return
         behind = device.ipvlans.behind(packet) if device.ipvlans else None
         if behind is not None:  # the routing decision is the ipvlan device's, the hook is still here
             yield self.step(Kind.ROUTE, packet, f"{dotted(header.dst)} is {behind.netns.label}'s")
             ruling = yield from self.netns.netfilter.hook(Hook.INPUT, packet, indev=device.name, now=now)
             if not ruling.accepted:
-                yield from self.refused(ruling, packet, device, now)
+                yield from self.refused(ruling, packet, now)
                 return
             packet.ct = None
             yield from behind.netns.sockets.deliver(packet, now)
@@ -81,7 +81,7 @@ class IpStack:
             yield self.step(Kind.ROUTE, packet, f"{dotted(header.dst)} is local")
             ruling = yield from self.netns.netfilter.hook(Hook.INPUT, packet, indev=device.name, now=now)
             if not ruling.accepted:
-                yield from self.refused(ruling, packet, device, now)
+                yield from self.refused(ruling, packet, now)
                 return
             if packet.esp is not None:
                 yield from self._decrypted(packet, device, now)
@@ -98,7 +98,7 @@ class IpStack:
         for hook in (Hook.PREROUTING, Hook.INPUT):
             ruling = yield from self.netns.netfilter.hook(hook, plain, indev=device.name, now=now)
             if not ruling.accepted:
-                yield from self.refused(ruling, plain, device, now)
+                yield from self.refused(ruling, plain, now)
                 return
         yield from self.netns.sockets.deliver(plain, now)
 
@@ -147,7 +147,7 @@ class IpStack:
         ruling = yield from self.netns.netfilter.hook(
             Hook.FORWARD, packet, indev=device.name, outdev=out.name, now=now)
         if not ruling.accepted:
-            yield from self.refused(ruling, packet, device, now)
+            yield from self.refused(ruling, packet, now)
             return
         yield from self._finish(packet, route, now)
 
@@ -181,7 +181,7 @@ class IpStack:
         before = header.dst, packet.mark
         ruling = yield from self.netns.netfilter.hook(Hook.OUTPUT, packet, outdev=route.dev, now=now)
         if not ruling.accepted:
-            yield from self.refused(ruling, packet, None, now)
+            yield from self.refused(ruling, packet, now)
             return None if ruling.taken else Outcome.PROHIBITED
         if (header.dst, packet.mark) != before:  # ip_route_me_harder
             rerouted = self.route(header.dst, oif)
@@ -261,14 +261,14 @@ class IpStack:
         """The next hop did not answer ARP (`ipv4_link_failure`)."""
         yield from self.error(packet, IcmpType.DEST_UNREACH, Unreach.HOST, now)
 
-    def refused(self, ruling: Ruling, packet: Packet, device: NetDevice | None, now: float) -> Effects:
+    def refused(self, ruling: Ruling, packet: Packet, now: float) -> Effects:
         """What follows when a hook did not let a packet on: who took it goes on with it, a REJECT rule is obeyed."""
         if ruling.taken is not None:
             yield from ruling.taken(now)
         else:
-            yield from self.reject(ruling.reject, packet, device, now)
+            yield from self.reject(ruling.reject, packet, now)
 
-    def reject(self, how: str, packet: Packet, device: NetDevice | None, now: float) -> Effects:
+    def reject(self, how: str, packet: Packet, now: float) -> Effects:
         """What a REJECT rule asked for: an ICMP error by name, or a TCP reset; nothing for a plain drop."""
         if not how:
             return

@@ -57,6 +57,10 @@ class NeighbourTable:
         """`ip neigh add … nud permanent`."""
         self.entries[device, address] = Neighbour(mac, permanent=True)
 
+    def remove(self, device: str, address: int) -> None:
+        """`ip neigh del`; nothing where there is no such entry."""
+        self.entries.pop((device, address), None)
+
     def permanent(self) -> list[str]:
         """As `ip neigh show nud permanent` prints them."""
         return [f"{dotted(address)} dev {device} lladdr {entry.mac}"

@@ -6,6 +6,8 @@ verbs as with `ip` and `iptables`.
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from sim.errors import PlumbError
 from sim.kernel.bridge import Bridge
 from sim.kernel.device import NetDevice
@@ -21,20 +23,41 @@ from sim.kernel.xfrm import Xfrm
 from sim.packet import Packet, cidr, dotted, ip, mask_of
 from sim.plumbing import Interface, Namespace, Route
 
+LATEST = (6, 18)
+"""The newest Linux that predictions were held against; newer ones are taken to be like it."""
 DEFAULT_SYSCTLS = {
+    "net.ipv4.tcp_syn_linear_timeouts": "4",
     "net.ipv4.ip_forward": "0",
     "net.bridge.bridge-nf-call-iptables": "1",
     "net.ipv4.conf.all.route_localnet": "0",
 }
 """What a fresh namespace has, once the br_netfilter module is loaded (dockerd loads it)."""
+SINCE = {"net.ipv4.tcp_syn_linear_timeouts": ((6, 5), "0")}
+"""sysctl -> the Linux that brought it, and the value by which older ones behave."""
+
+
+def sysctls_of(linux: tuple[int, int]) -> dict[str, str]:
+    """What a fresh namespace has on a Linux of this version."""
+    return DEFAULT_SYSCTLS | {name: before for name, (since, before) in SINCE.items() if linux < since}
+
+
+def linux_version(release: str) -> tuple[int, int]:
+    """The version in what `uname -r` says.
+
+    >>> linux_version("6.1.0-49-cloud-amd64")
+    (6, 1)
+    """
+    major, _, rest = release.partition(".")
+    minor = "".join(takewhile(str.isdigit, rest))
+    return int(major), int(minor or 0)
 
 
 class Netns:
     """See the module docstring. `label` names it in traces and comparisons."""
 
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.sysctls = dict(DEFAULT_SYSCTLS)
+    def __init__(self, label: str, linux: tuple[int, int] = LATEST) -> None:
+        self.label, self.linux = label, linux
+        self.sysctls = sysctls_of(self.linux)
         self.devices: dict[str, NetDevice] = {}
         self.routes = RoutingTable()
         self.neighbours = NeighbourTable(self)
@@ -91,6 +114,12 @@ class Netns:
         if device_name != "lo" and mask != 0xFFFFFFFF:
             self.routes.add(RouteEntry(value & mask, mask, device_name, src=value))
 
+    def del_address(self, device_name: str, address: str) -> None:
+        """`ip address del CIDR dev DEVICE`, of one that has no route of its own (/32)."""
+        value, mask = cidr(address)
+        self.device(device_name).addresses.remove((value, mask.bit_count()))
+        self._local = {known for each in self.devices.values() for known, _ in each.addresses}
+
     def add_route(self, dst: str, *, dev: str, via: str = "", src: str = "") -> None:
         """`ip route add DST [via VIA] dev DEV`. DST is "default" or a CIDR."""
         network, mask = (0, 0) if dst == "default" else cidr(dst)
@@ -115,7 +144,7 @@ class Netns:
 
     def forget_settings(self) -> None:
         """No rules, no IPsec, and sysctls as a fresh namespace has them."""
-        self.sysctls = dict(DEFAULT_SYSCTLS)
+        self.sysctls = sysctls_of(self.linux)
         self.xfrm = Xfrm(self)
         self.netfilter = Netfilter(
             self.label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)

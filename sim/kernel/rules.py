@@ -154,8 +154,6 @@ class RuleReader:
         self.sources: list[Address] = []
         self.destinations: list[Address] = []
         self._seen: set[str] = set()
-        self._target_name = ""
-        self._goto = False
 
     def take(self, option: str, inverted: bool, words: list[str]) -> None:
         """One option; its values are taken from the front of `words`."""

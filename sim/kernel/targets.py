@@ -7,7 +7,6 @@ The targets of the nat table are in `targets_nat.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, ClassVar
@@ -31,12 +30,12 @@ class Op(Enum):
     GOTO = auto()
     REJECT = auto()
     CALL = auto()
-    """Call a function that changes the packet or its connection and says CONTINUE, ACCEPT or DROP."""
+    """Call a function of (Packet, HookState, Nat), which changes the packet or its connection and says CONTINUE, ACCEPT
+    or DROP."""
 
 
-Call = Callable[[Packet, HookState, Nat], Op]
 Action = tuple[Op, Any]
-"""The operation, and what it needs: a chain's name, a Call, the kind of rejection."""
+"""The operation, and what it needs: a chain's name, what to call, the kind of rejection."""
 
 
 class Target:

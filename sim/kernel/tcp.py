@@ -21,8 +21,8 @@ from sim.trace import Kind, Outcome, Step
 
 SYN_RTO = 1.0
 """TCP_TIMEOUT_INIT, seconds."""
-SYN_LINEAR_TIMEOUTS = 4
-"""`net.ipv4.tcp_syn_linear_timeouts`: so many SYNs are repeated every SYN_RTO before the wait doubles."""
+SYN_LINEAR_TIMEOUTS = "net.ipv4.tcp_syn_linear_timeouts"
+"""So many SYNs are repeated every SYN_RTO before the wait doubles."""
 MIN_RTO = 0.2
 """TCP_RTO_MIN, seconds."""
 DELAYED_ACK = 0.04
@@ -166,7 +166,7 @@ class TcpSocket(Socket):
 
     def _rto(self, segment: Segment) -> float:
         if segment.flags & TcpFlag.SYN:
-            linear = SYN_LINEAR_TIMEOUTS if self.state is State.SYN_SENT else 1
+            linear = max(1, int(self.netns.sysctls[SYN_LINEAR_TIMEOUTS])) if self.state is State.SYN_SENT else 1
             return SYN_RTO * 2.0 ** max(0, segment.tries - linear)
         return (self.rtt + max(2 * self.rtt, MIN_RTO)) * 2.0 ** (segment.tries - 1)  # tcp_rtt_estimator's first sample
 

@@ -68,6 +68,10 @@ class VxlanDevice(NetDevice):
         """`bridge fdb append MAC dev NAME dst REMOTE self permanent`."""
         self.remotes[mac] = remote
 
+    def remove(self, mac: str) -> None:
+        """`bridge fdb del MAC dev NAME self`; nothing where there is no such entry."""
+        self.remotes.pop(mac, None)
+
     def remote_lines(self) -> list[str]:
         return [f"{mac} dev {self.name} dst {dotted(remote)}" for mac, remote in self.remotes.items()]
 

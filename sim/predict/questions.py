@@ -10,6 +10,7 @@ from sim.dial import not_dialled
 from sim.errors import SpecError
 from sim.fabric.costs import CostModel
 from sim.kernel.draws import Draws
+from sim.kernel.netns import LATEST, linux_version
 from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.spec import Dial, Question, Spec
@@ -50,13 +51,15 @@ def predict(
     costs: CostModel | None = None,
     progress: Callable[[int, int], None] | None = None,
     lacking: frozenset[str] = frozenset(),
+    linux: str = "",
 ) -> Prediction:
     """Plumb `spec` and ask its questions (or these). `observed`: sniffers are on every bridge, as in a verification.
 
-    `progress(done, total)` is called after each. `lacking`: features that the hosts' kernel has not. PlumbError where
-    an engine would refuse, SpecError for a question that can't be dialled.
+    `progress(done, total)` is called after each. `lacking`: features that the hosts' kernel has not. `linux`: its
+    release (`uname -r`), the newest when empty. PlumbError where an engine would refuse, SpecError for a question that
+    can't be dialled.
     """
-    world = build(spec, lacking)
+    world = build(spec, lacking, linux_version(linux) if linux else LATEST)
     world.sniff(observed)
     asked = list(spec.questions if questions is None else questions)
     prediction = Prediction(world.plumbing(), world.warnings, costs or CostModel(), asked)

@@ -35,6 +35,14 @@ __all__ = ["around", "ask", "parse_line", "parse_lines", "parse_target"]
 
 LINE_MEND = "write it like 'web -> db:5432', 'client -> web:80 published' or 'c1 -> c2 ping by name'"
 PROBES = ("ping", "tcp", "udp")
+SAY = {**dict.fromkeys(PROBES, "probe"), "published": "published", "direct": "published"}
+"""Words that say something by themselves, and of what."""
+WANTED = {
+    "by": (".+", "`name` or `ip`"), "at": (".+", "a host"), "timeout": (r"\d+(\.\d+)?", "seconds, like 1.5"),
+    "during": (".+", "a fault"), "after": (".+", "a fault"), "around": (".+", "a fault"),
+}
+"""Words that want one behind them: its form, and what it is."""
+NOT_SAID = {"before": "a question that names no fault is asked before; `around FAULT` asks before, during and after it"}
 SCHEMES = {"http": 80, "https": 443, "tcp": 0, "udp": 0}
 
 
@@ -66,21 +74,26 @@ def parse_lines(spec: Spec, line: str) -> tuple[Question, ...]:
     options: dict[str, Any] = {}
     faults: list[str] = []
     while words:
-        match words:
-            case [word, *words] if word in PROBES:
-                options["probe"] = word
-            case ["by", by, *words]:
-                options["by"] = by
-            case ["published" | "direct" as word, *words]:
-                options["published"] = word == "published"
-            case ["timeout", seconds, *words] if re.fullmatch(r"\d+(\.\d+)?", seconds):
-                options["timeout"] = float(seconds)
-            case ["during" | "after" | "at" as key, name, *words]:
-                options[key] = name
-            case ["around", name, *words]:
-                faults.append(name)
-            case [word, *_]:
-                raise SpecError(f"{word!r} says nothing in a question", mend=LINE_MEND)
+        word, *words = words
+        if word in SAY:
+            key, said = SAY[word], word
+        elif word in WANTED:
+            key, said = word, words.pop(0) if words else ""
+            form, wanted = WANTED[word]
+            if not re.fullmatch(form, said):
+                raise SpecError(f"{word!r} wants {wanted}{f', not {said!r}' if said else ''}", mend=LINE_MEND)
+        else:
+            raise SpecError(f"{word!r} says nothing in a question", mend=NOT_SAID.get(word, LINE_MEND))
+        if options.get(key, said) != said:
+            raise SpecError(f"{options[key]!r} and {said!r} exclude each other", mend="ask two questions")
+        if key == "around":
+            faults.append(said)
+        else:
+            options[key] = said
+    if "published" in options:
+        options["published"] = options["published"] == "published"
+    if "timeout" in options:
+        options["timeout"] = float(options["timeout"])
     return around(spec, ask(spec, source.strip(), target, **options), faults)
 
 

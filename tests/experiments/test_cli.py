@@ -97,10 +97,24 @@ def test_what_the_engine_would_refuse_is_one_line(compose: str, monkeypatch: pyt
 
 @pytest.mark.parametrize(("text", "said"), [
     ("services: {a: {image: x, networks: [n]}}\nnetworks: {n: {ipam: {config: [{subnet: 172.17.0.0/16}]}}}",
-     ["network n: Pool overlaps", "172.17.0.0/16 meets 172.17.0.0/16", "another subnet"]),
+     [":2: networks.n: Pool overlaps", "172.17.0.0/16 meets 172.17.0.0/16", "another subnet"]),
     ("services: {a: {image: nginx, ports: ['80:80']}, b: {image: nginx, ports: ['80:80']}}",
-     ["Bind for 0.0.0.0:80 failed: port is already allocated", "another host port"]),
-    ("services: {a: {image: nginx}}\nx-hopcast: {hosts: {host: {engine: {version: '27.0'}}}}", ["'27.0'", "20.10"]),
+     [":1: services.b: ", "Bind for 0.0.0.0:80 failed: port is already allocated", "another host port"]),
+    ("services: {a: {image: nginx}}\nx-hopcast: {hosts: {host: {engine: {version: '27.0'}}}}",
+     [":2: x-hopcast.hosts.host: ", "'27.0'", "20.10"]),
+    ("services: {a: {image: nginx, ports: ['80:80']}}\nx-hopcast:\n  questions:\n    - client -> a:81 published",
+     [":4: x-hopcast.questions[0]: ", "does not publish port 81/tcp", "ask for its own address"]),
+    ("services:\n  a: {image: nginx}\n  b: {image: nginx, x-hopcast: {stack: false}}\nx-hopcast: {stack: true}",
+     [":3: services.b: ", "not manually attachable", "`attachable: true`"]),
+    ("services: {a: {networks: [n]}}\nnetworks: {n: {ipam: {config: [{subnet: 10.0.0.0/24}]}}}\n"
+     "x-hopcast: {stack: true}", [":1: services.a: ", "not found", "10.0.0.0/24 meets 10.0.0.0/24, give another"]),
+    ("services: {a: {image: nginx}}\nx-hopcast:\n  stack: true\n  hosts:\n    h1: {address: 10.7.0.1/24}\n"
+     "    h2: {address: 10.8.0.1/24}", [":6: x-hopcast.hosts.h2: ", "can't join the swarm of h1", "one subnet"]),
+    ("services: {a: {image: nginx}}\nx-hopcast:\n  stack: true\n  hosts:\n    h1:\n    h2: {link: {loss: 100%}}",
+     [":6: x-hopcast.hosts.h2: ", "loses everything can't join a swarm", "a fault: `link down`"]),
+    ("services: {a: {deploy: {replicas: 20}, networks: [n]}}\n"
+     "networks: {n: {ipam: {config: [{subnet: 10.9.0.0/28}]}}}\nx-hopcast: {stack: true}",
+     [":1: services.a: ", "in 10.9.0.0/28: No available addresses"]),
 ])
 def test_what_the_engine_refuses_names_the_file_and_the_mend_and_no_notes(
     text: str, said: list[str], tmp_path: Path
@@ -108,7 +122,7 @@ def test_what_the_engine_refuses_names_the_file_and_the_mend_and_no_notes(
     path = tmp_path / "compose.yaml"
     path.write_text(text)
     line = refused(run("predict", str(path)))
-    assert line.startswith(f"hopcast: {path}: ")
+    assert line.startswith(f"hopcast: {path}:")
     assert all(words in line for words in said)
 
 

@@ -7,9 +7,9 @@ from io import StringIO
 from rich.console import Console
 
 from experiments import render
-from experiments.walk import decided, flights, why
+from experiments.walk import decided, flights, told, why
 from sim import compose
-from sim.packet import Arp, Ethernet, Icmp, IPv4, Packet, ip
+from sim.packet import Arp, Ethernet, Icmp, IPv4, Packet, Udp, Vxlan, ip
 from sim.spec import Question
 from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
 from sim.world import WIRE
@@ -119,3 +119,31 @@ def test_a_matrix_names_every_way_in_which_one_asks_another() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert [column.header for column in table.columns] == ["from", "hopcast-b-1"]
     assert "reached" in text and "no such name" in text
+
+
+def tunnelled() -> Trace:
+    inside = ping()
+    outside = Packet(
+        eth=None, ip=IPv4(ip("192.168.99.101"), ip("192.168.99.102"), 17, 64), l4=Udp(40000, 4789),
+        vxlan=Vxlan(4097), inner=inside, uid=7)
+    return Trace([
+        Step(Kind.SEND, "web", "", inside), Step(Kind.ENCAP, "ov(n)@h1", "vxlan0", inside, "VNI 4097"),
+        Step(Kind.ROUTE, "h1", "", outside, "192.168.99.0/24 dev eth0"),
+        Step(Kind.DECAP, "ov(n)@h2", "vxlan0", inside, "VNI 4097"), Step(Kind.DELIVER, "db", "", ping(63)),
+    ])
+
+
+def test_a_tunnels_header_is_told_without_the_packet_inside_over_again() -> None:
+    (flight,) = flights(tunnelled())
+    assert [told(hop) for hop in flight.hops] == [
+        {}, {},
+        {"ip.src": (None, "192.168.99.101"), "ip.dst": (None, "192.168.99.102"), "udp.sport": (None, 40000),
+         "udp.dport": (None, 4789), "vxlan.vni": (None, 4097)},
+        {}, {"ip.ttl": (64, 63)},
+    ]
+    assert "inner.icmp.seq" in flight.hops[2].changed  # as data nothing is left out
+
+
+def test_a_large_ping_is_another_question_to_the_reader_too() -> None:
+    asked = render.asked(Question(source="a", target="b", size=1400, df=True, by="name"))
+    assert asked == "b ping, 1400 bytes, DF, by name"

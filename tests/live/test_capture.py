@@ -190,7 +190,7 @@ def test_real_mac_addresses_are_named_and_broadcast_is_not_asked_about(machines:
 def test_frames_that_the_kernel_had_no_room_for_are_counted(
     machines: TwoMachines, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("live.capture.BUFFER_BYTES", 4096)
+    monkeypatch.setattr("live.tap.BUFFER_BYTES", 4096)
     with Capture([Point("b", "eth0", machines.netns["b"], "eth0")]) as cap:
         cap.mark()
         flood(machines, 200)

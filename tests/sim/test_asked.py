@@ -101,7 +101,13 @@ BAD: list[tuple[str, str]] = [
     ("client -> web at h2", "at 'h2' chooses the node at which a published port of a swarm service is asked"),
     ("web -> tasks.dbb", "unknown target 'tasks.dbb'; did you mean 'tasks.db'?"),
     ("web -> dbb:80", "unknown target 'dbb'; did you mean 'db'?"),
-    ("web -> db by", "'by' says nothing in a question"),
+    ("web -> db by", "'by' wants `name` or `ip`; write it like"),
+    ("web -> db during", "'during' wants a fault; write it like"),
+    ("web -> db timeout 2s", "'timeout' wants seconds, like 1.5, not '2s'"),
+    ("web -> db before cut", "'before' says nothing in a question; a question that names no fault is asked before"),
+    ("web -> db during cut during crash", "'cut' and 'crash' exclude each other; ask two questions"),
+    ("client -> web:80 direct published", "'direct' and 'published' exclude each other"),
+    ("web -> db timeout 1 timeout 2", "'1' and '2' exclude each other"),
 ]
 
 
@@ -113,12 +119,15 @@ def test_a_wrong_question_is_one_line_with_its_place(entry: str, expected: str) 
 
 
 FAULTS: list[tuple[str, str]] = [
-    ("{cut: link dwn h2}", "c.yaml:10: x-hopcast.faults.cut: 'link dwn' is none of its values; did you mean"),
-    ("{cut: link down}", "x-hopcast.faults.cut: 'link' is none of its values"),
+    ("{cut: link dwn h2}", "c.yaml:10: x-hopcast.faults.cut: unknown kind 'link dwn'; did you mean"),
+    ("{cut: link down}", "x-hopcast.faults.cut: a fault needs a host; write it like `cut: link down h2`"),
     ("{cut: h2}", "a fault needs a kind; write it like `cut: link down h2`"),
     ("[{kind: link down, host: h2}]", "x-hopcast.faults[0]: a fault needs a name"),
     ("[{name: cut, kind: link down, hots: h2}]", "unknown key 'hots' in a fault; did you mean 'host'?"),
-    ("{cut: link down h9}", "x-hopcast.faults: unknown host 'h9'; known: h1, h2"),
+    ("{cut: link down h9}", "c.yaml:10: x-hopcast.faults.cut: unknown host 'h9'; known: h1, h2"),
+    ("[{name: cut, kind: link down, host: h9}]", "x-hopcast.faults[0]: unknown host 'h9'; known: h1, h2"),
+    ("{cut: {name: x, kind: link down, host: h2}}", "cut.name: the fault is called 'cut' already; leave the name out"),
+    ("{my cut: link down h2}", "x-hopcast.faults.my cut: 'my cut' is no name for a fault"),
     ("[{name: a, kind: link down, host: h1}, {name: a, kind: link down, host: h2}]", "two faults are named 'a'"),
     ("{away: node left h1}", "node left: h1 is the only manager, and the swarm would end with it; let a worker leave"),
 ]
@@ -140,9 +149,10 @@ def test_a_node_can_leave_or_be_drained_in_a_swarm_only() -> None:
     ("link", "expected"),
     [
         ("{loss: 1}", "hosts.h1.link.loss: '1' has no unit of %; write it like 0.1%"),
-        ("{loss: 101%}", "hosts.h1.link: 1.01 is out of range; use at most 1"),
+        ("{loss: 101%}", "hosts.h1.link.loss: 101% is more than all; use 0-100%"),
         ("{delay: 5}", "link.delay: '5' has no unit of us, ms, s"),
-        ("{mtu: 40}", "40 is out of range; use at least 68"),
+        ("{mtu: 40}", "hosts.h1.link: mtu 40 is out of range; use at least 68"),
+        ("{rate: 0mbit}", "link.rate: a cable with no rate carries nothing; leave it out for no limit"),
         ("{bandwidth: 1mbit}", "unknown key 'bandwidth' in a link"),
     ],
 )

@@ -39,7 +39,7 @@ x-hopcast:
 """,
         environment={},
     )
-    assert built == read.model_copy(update={"file": ""})
+    assert built == read.model_copy(update={"file": "", "places": {}})
 
 
 def test_a_container_is_on_docker0_when_nothing_else_is_said() -> None:

@@ -106,7 +106,13 @@ BAD: list[tuple[str, list[str]]] = [
     (WEB + "    container_name: xy\n    scale: 2", ["2 containers can't share one name; remove container_name"]),
     (WEB + "    scale: many", ["services.web.scale: 'many' is not a whole number"]),
     (WEB + "    scale: 2\n    deploy: {replicas: 3}", ["scale and deploy.replicas differ"]),
+    (
+        WEB + "    scale: 2\n    ports: ['8080:80']",
+        ["services.web.ports: ", "-web-1 and ", "-web-2 both publish port 8080 of host", "x-hopcast: {stack: true}"],
+    ),
     (WEB + "    deploy: {replica: 3}", ["did you mean 'replicas'?"]),
+    (WEB + "    deploy: {replicas: }", ["replicas: should be a whole number, is empty; give it a value, or remove"]),
+    (WEB + "    zzz: 1", ["unknown key 'zzz' in a service; Compose has no such key: remove it, or begin it with x-"]),
     (WEB + "    mac_address: zz", ["c.yaml:4: services.web.mac_address: 'zz' is not a MAC address"]),
     (WEB + "    mac_address: 03:42:ac:11:00:02", ["multicast"]),
     (WEB + "    dns: [one.one.one.one]", ["services.web.dns[0]: 'one.one.one.one' is not an IPv4 address"]),
@@ -193,7 +199,7 @@ BAD: list[tuple[str, list[str]]] = [
     (WEB + "x-hopcast: {questions: [{from: client, to: web, probe: http}]}", ["unknown probe 'http'"]),
     (
         WEB + "x-hopcast: {questions: [{from: client, to: web, timeout: 1000}]}",
-        ["questions[0]: 1000.0 is out of range; use at most 60"],
+        ["questions[0]: timeout 1000.0 is out of range; use at most 60"],
     ),
     (
         WEB + "x-hopcast: {questions: [{from: client, to: web, published: true}]}",
@@ -210,7 +216,7 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     (WEB + "x-hopcast: {hosts: {h1: {engine: {icc: 7}}}}", ["engine.icc: '7' is neither true nor false"]),
     (WEB + "x-hopcast: {hosts: {h1: {engine: {version: new}}}}", ["engine.version: 'new'"]),
-    (WEB + "x-hopcast: {hosts: {h1: {engine: {mtu: 5}}}}", ["engine.mtu: 5 is out of range; use at least 68"]),
+    (WEB + "x-hopcast: {hosts: {h1: {engine: {mtu: 5}}}}", ["engine.mtu: mtu 5 is out of range; use at least 68"]),
     (
         WEB + "x-hopcast: {hosts: {h1: , h2: {address: 192.168.99.101/24}}}",
         ["192.168.99.101 is the address of 'h1' already"],

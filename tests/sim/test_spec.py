@@ -23,7 +23,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: PublishedPort.model_validate({"container_port": "x"}), "container_port: 'x' is not a whole number"),
     (
         lambda: PublishedPort.model_validate({"container_port": 80, "protocol": "tpc"}),
-        "protocol: 'tpc' is none of its values; did you mean 'tcp'?",
+        "unknown protocol 'tpc'; did you mean 'tcp'?",
     ),
     (
         lambda: PublishedPort.model_validate({"container_port": 80, "host_prt": 1}),
@@ -46,7 +46,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: Container(name="web"), "container web: no network to attach to"),
     (lambda: Container(name="web", mode="host", attachments=on("n")), "mode 'host' excludes networks"),
     (lambda: Container(name="web", attachments=on("n") * 2), "attached twice to network 'n'"),
-    (lambda: Engine(mtu=1), "Engine.mtu: 1 is out of range; use at least 68"),
+    (lambda: Engine(mtu=1), "Engine: mtu 1 is out of range; use at least 68"),
     (lambda: Engine(version="latest"), "Engine.version"),
     (lambda: Host(address="192.168.99.101"), "CIDR"),
     (lambda: Client(routes=("172.16.0.0/12",)), "is no route; write it like"),

@@ -181,6 +181,7 @@ BAD: list[tuple[str, list[str]]] = [
         WEB + "    ports: ['80:80']\n    deploy: {endpoint_mode: dnsrr}",
         ["c.yaml:6: services.web.ports", "port published with ingress mode can't be used with dnsrr mode"],
     ),
+    (WEB + "    deploy: {placement: {constraints: node.role == manager}}", ["constraints: should be a list"]),
     (WEB + "    deploy: {placement: {constraints: [node.role]}}", ["constraint expected one operator from ==, !="]),
     (WEB + "    deploy: {placement: {constraints: ['-x == 1']}}", ["constraints[0]: key '-x' is invalid"]),
     (WEB + "    deploy: {placement: {constraints: ['node.role == a,b']}}", ["value 'a,b' is invalid"]),

@@ -62,6 +62,10 @@ class Driver:
     def hear_of(self, network: Network, peers: list[Peer]) -> None:
         """Which endpoints of other engines there are, as far as this engine hears."""
 
+    def delete_network(self, network: Network) -> list[str]:
+        """What stands on the host for a network goes; the labels of its namespaces."""
+        return []
+
     def leave_swarm(self) -> list[str]:
         """What is there for networks of the swarm goes; the labels of its namespaces."""
         return []

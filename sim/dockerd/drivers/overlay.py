@@ -42,6 +42,7 @@ class OverlayDriver(Driver):
         self.encryption = Encryption(engine.netns, tunnel)
         self.namespaces: dict[str, Netns] = {}
         self._hearing: dict[str, Callable[[Peer], None]] = {}
+        self._forgetting: dict[str, Callable[[Peer], None]] = {}
 
     def gateway(self, network: Network) -> IPv4Address | None:
         """None: br0 has the gateway's address, but nothing is routed there."""
@@ -59,7 +60,9 @@ class OverlayDriver(Driver):
         vxlan = VxlanDevice(VXLAN, netns, f"mac({label}:{VXLAN})", self.engine.netns, shared.vni, _mtu(network))
         netns.enslave(BRIDGE, VXLAN)
         hear = self._hearing[network.name] = partial(self._peer_add, vxlan, secure=_secure(network))
+        forget = self._forgetting[network.name] = partial(self._peer_delete, vxlan)
         shared.listen(hear)
+        shared.forgetting.append(forget)
 
     def join(self, endpoint: Endpoint, sandbox: Netns, device: str) -> None:
         assert endpoint.address is not None
@@ -79,15 +82,26 @@ class OverlayDriver(Driver):
             self._hearing[network.name](peer)
 
     def leave_swarm(self) -> list[str]:
-        """`destroySandbox` of every network."""
-        for name, netns in self.namespaces.items():
-            self.swarm.networks[name].listeners.remove(self._hearing.pop(name))
-            for device in list(netns.devices):
-                if device != "lo" and device in netns.devices:
-                    netns.link_del(device)
-        labels = [netns.label for netns in self.namespaces.values()]
-        self.namespaces.clear()
-        return labels
+        return [label for name in list(self.namespaces) for label in self._destroy(name)]
+
+    def delete_network(self, network: Network) -> list[str]:
+        return self._destroy(network.name)
+
+    def _destroy(self, name: str) -> list[str]:
+        """`destroySandbox`"""
+        shared, netns = self.swarm.networks[name], self.namespaces.pop(name)
+        shared.listeners.remove(self._hearing.pop(name))
+        shared.forgetting.remove(self._forgetting.pop(name))
+        for device in list(netns.devices):
+            if device != "lo" and device in netns.devices:
+                netns.link_del(device)
+        return [netns.label]
+
+    def _peer_delete(self, vxlan: VxlanDevice, peer: Peer) -> None:
+        """`peerDeleteOp`"""
+        if peer.tunnel != self.tunnel:
+            vxlan.netns.neighbours.remove(vxlan.name, int(peer.address))
+            vxlan.remove(peer.mac)
 
     def _peer_add(self, vxlan: VxlanDevice, peer: Peer, *, secure: bool) -> None:
         """`peerAddOp`: this engine's own endpoints need no entry, they are on the bridge."""

@@ -56,6 +56,9 @@ class Firewall(Protocol):
     def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
         """Ports (protocol, number) of the swarm's routing mesh: they lead to `address`, by the same number."""
 
+    def mesh_unpublished(self, address: str, ports: list[tuple[str, int]]) -> None:
+        """They do no more: nobody is behind them."""
+
 
 class NoFirewall:
     """`--iptables=false`: dockerd writes no rule at all."""
@@ -79,4 +82,7 @@ class NoFirewall:
         pass
 
     def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
+        pass
+
+    def mesh_unpublished(self, address: str, ports: list[tuple[str, int]]) -> None:
         pass

@@ -93,11 +93,14 @@ class LegacyFirewall:
             self._ensure("-I", "filter", "FORWARD", f"-j {MESH}")
             self._user_chain()
         self._ensure("-I", "nat", "POSTROUTING", f"-m addrtype --src-type LOCAL -o {bridge} -j MASQUERADE")
-        for protocol, port in ports:
-            self._ensure("-I", "nat", MESH, f"-p {protocol} --dport {port} -j DNAT --to-destination {address}:{port}")
-            self._ensure("-I", "filter", MESH,
-                         f"-m state -p {protocol} --sport {port} --state ESTABLISHED,RELATED -j ACCEPT")
-            self._ensure("-I", "filter", MESH, f"-p {protocol} --dport {port} -j ACCEPT")
+        for table, rule in _mesh_rules(address, ports):
+            self._ensure("-I", table, MESH, rule)
+
+    def mesh_unpublished(self, address: str, ports: list[tuple[str, int]]) -> None:
+        """`programIngress` with `-D`: the chains and the ways there stay."""
+        for table, rule in _mesh_rules(address, ports):
+            self.netns.iptables(f"-t {table} -D {MESH} {rule}")
+            self._present.remove((table, MESH, rule))
 
     def _internal(self, bridge: BridgeRules) -> None:
         """`setupInternalNetworkRules`: nothing in or out but its own subnet."""
@@ -144,3 +147,11 @@ class LegacyFirewall:
             self.netns.iptables(f"-t filter -D FORWARD -j {chain}")
             self._present.remove(("filter", "FORWARD", f"-j {chain}"))
         self._ensure("-I", "filter", "FORWARD", f"-j {chain}")
+
+
+def _mesh_rules(address: str, ports: list[tuple[str, int]]) -> list[tuple[str, str]]:
+    """(table, rule) for each published port, in the order in which they come."""
+    return [rule for protocol, port in ports for rule in (
+        ("nat", f"-p {protocol} --dport {port} -j DNAT --to-destination {address}:{port}"),
+        ("filter", f"-m state -p {protocol} --sport {port} --state ESTABLISHED,RELATED -j ACCEPT"),
+        ("filter", f"-p {protocol} --dport {port} -j ACCEPT"))]

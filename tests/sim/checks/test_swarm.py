@@ -35,7 +35,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: web(ports=(HTTP,), endpoint_mode="dnsrr"), "port published with ingress mode can't be used with"),
     (lambda: web(attachments=(Attachment(network="ov", ipv4_address="10.0.0.9"),)), "a task can't choose its address"),
     (lambda: web(constraints=("node.role=worker",)), "service web: constraint expected one operator from ==, !="),
-    (lambda: web(mode="job"), "'job' is none of its values"),
+    (lambda: web(mode="job"), "unknown mode 'job'; known: global, replicated"),
     (lambda: spec(web(), web()), "services: two services are named 'web'"),
     (lambda: spec(web(key="api"), Service(name="api", attachments=ON)), "two services are named 'api'"),
     (lambda: spec(web(), containers=(Container(name="web", mode="bridge", host="h1"),)), "a service and a namespace"),

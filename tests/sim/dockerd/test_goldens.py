@@ -12,8 +12,8 @@ import pytest
 
 from sim import spec
 from sim.dockerd.daemon import Daemon
-from sim.dockerd.resolution import hosts_text
 from sim.kernel.netns import Netns
+from sim.packet import dotted
 from sim.plumbing import unordered
 from tests.sim.dockerd.engines import GOLDENS, topology
 
@@ -92,4 +92,5 @@ def test_every_resolver_file_reads_as_dockerd_wrote_it(path: Path) -> None:
         assert list(files.search) == [w for words in lines if words[0] == "search" for w in words[1:]], box.name
         assert list(files.options) == [w for words in lines if words[0] == "options" for w in words[1:]], box.name
         # the networks of one container join in an order that is drawn
-        assert sorted(hosts_text(files)) == sorted(theirs["hosts"]), box.name
+        hosts = [" ".join([dotted(address), *names]) for address, names in files.hosts]
+        assert sorted(hosts) == sorted(theirs["hosts"]), box.name

@@ -4,8 +4,8 @@ IPv4 addresses are 32-bit ints (rules and routes compare them with masks), MAC a
 those that dockerd makes are random: the model then writes a symbol such as `mac(host:docker0)` and the live side maps
 the real address to the same symbol before anything is compared.
 
+The headers themselves are in `headers.py`, the forms of addresses in `address.py`; both are read from here.
 Left out: IPv6, IP options, TCP options but for their length (`Packet.options`; Hopcast never compares them).
-Header layouts follow RFC 791/792/768/9293/826/7348/4303.
 """
 
 from __future__ import annotations
@@ -13,171 +13,36 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from enum import IntEnum, IntFlag
 from typing import Any
 
-BROADCAST = "ff:ff:ff:ff:ff:ff"
-ZERO_MAC = "00:00:00:00:00:00"
+from sim.packet.address import BROADCAST, ZERO_MAC, cidr, dotted, ip, mask_of
+from sim.packet.headers import (
+    Arp,
+    Esp,
+    Ethernet,
+    EtherType,
+    Icmp,
+    IcmpType,
+    IPv4,
+    Proto,
+    Tcp,
+    TcpFlag,
+    Transport,
+    Udp,
+    Unreach,
+    Vlan,
+    Vxlan,
+    flag_names,
+    icmp_name,
+)
+
+__all__ = [
+    "BROADCAST", "ZERO_MAC", "Arp", "Esp", "EtherType", "Ethernet", "IPv4", "Icmp", "IcmpType", "Packet", "Proto",
+    "Tcp", "TcpFlag", "Transport", "Udp", "Unreach", "Vlan", "Vxlan", "cidr", "dotted", "flag_names", "icmp_name", "ip",
+    "mask_of",
+]
 
 
-class EtherType(IntEnum):
-    IPV4 = 0x0800
-    ARP = 0x0806
-
-
-class Proto(IntEnum):
-    """IP protocol numbers, by the names that iptables and Docker use."""
-
-    ICMP = 1
-    TCP = 6
-    UDP = 17
-    ESP = 50
-
-
-class IcmpType(IntEnum):
-    ECHO_REPLY = 0
-    DEST_UNREACH = 3
-    REDIRECT = 5
-    ECHO_REQUEST = 8
-    TIME_EXCEEDED = 11
-
-
-class Unreach(IntEnum):
-    """Codes of ICMP destination unreachable (include/uapi/linux/icmp.h)."""
-
-    NET = 0
-    HOST = 1
-    PROTOCOL = 2
-    PORT = 3
-    FRAG_NEEDED = 4
-    NET_PROHIBITED = 9
-    HOST_PROHIBITED = 10
-    ADMIN_PROHIBITED = 13
-
-
-class TcpFlag(IntFlag):
-    FIN = 0x01
-    SYN = 0x02
-    RST = 0x04
-    PSH = 0x08
-    ACK = 0x10
-
-
-def ip(text: str) -> int:
-    """Dotted quad to int; ValueError when it is not one.
-
-    >>> hex(ip("172.17.0.2"))
-    '0xac110002'
-    """
-    parts = text.split(".")
-    if len(parts) != 4 or not all(p.isdigit() and len(p) <= 3 and int(p) < 256 for p in parts):
-        raise ValueError(f"{text!r} is not an IPv4 address")
-    a, b, c, d = map(int, parts)
-    return a << 24 | b << 16 | c << 8 | d
-
-
-def dotted(address: int) -> str:
-    """Int to dotted quad.
-
-    >>> dotted(0xac110002)
-    '172.17.0.2'
-    """
-    return f"{address >> 24 & 255}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
-
-
-def mask_of(prefix_length: int) -> int:
-    """Netmask of a prefix length, as an int."""
-    return (0xFFFFFFFF << (32 - prefix_length)) & 0xFFFFFFFF
-
-
-def cidr(text: str) -> tuple[int, int]:
-    """`10.0.0.0/8` or `10.0.0.1` to (address, mask); host bits stay as written."""
-    address, _, length = text.partition("/")
-    return ip(address), mask_of(int(length)) if length else 0xFFFFFFFF
-
-
-@dataclass(slots=True)
-class Ethernet:
-    src: str
-    dst: str
-    ethertype: int = EtherType.IPV4
-
-
-@dataclass(slots=True)
-class Vlan:
-    """An 802.1Q tag, which stands between the addresses and the EtherType; `Ethernet.ethertype` stays that of what is
-    tagged, as in the kernel, where the tag travels beside the bytes."""
-
-    id: int
-
-
-@dataclass(slots=True)
-class Arp:
-    """An Ethernet/IPv4 ARP message; op 1 asks, 2 answers."""
-
-    op: int
-    sender_mac: str
-    sender_ip: int
-    target_mac: str
-    target_ip: int
-
-
-@dataclass(slots=True)
-class IPv4:
-    src: int
-    dst: int
-    proto: int
-    ttl: int = 64
-    df: bool = False
-    mf: bool = False
-    offset: int = 0
-    """Fragment offset in bytes."""
-    tos: int = 0
-
-
-@dataclass(slots=True)
-class Icmp:
-    """Echo messages use ident and seq; errors carry the offending datagram as the packet's `inner`."""
-
-    type: int
-    code: int = 0
-    ident: int = 0
-    seq: int = 0
-    mtu: int = 0
-
-
-@dataclass(slots=True)
-class Udp:
-    sport: int
-    dport: int
-
-
-@dataclass(slots=True)
-class Tcp:
-    """seq and ack are relative to the initial sequence numbers: the SYN has seq 0, the first byte of data seq 1."""
-
-    sport: int
-    dport: int
-    flags: int
-    seq: int = 0
-    ack: int = 0
-
-
-@dataclass(slots=True)
-class Vxlan:
-    vni: int
-
-
-@dataclass(slots=True)
-class Esp:
-    """IPsec's encapsulation; what follows is ciphertext. `spi` is text: a number (`0x4e4f0d38`), or a symbol where it
-    is drawn. `seq` counts the packets of a security association from 1."""
-
-    spi: str
-    seq: int = 0
-
-
-Transport = Icmp | Udp | Tcp
 HEADERS: dict[str, tuple[str, type[Any]]] = {
     "eth": ("eth", Ethernet), "vlan": ("vlan", Vlan), "arp": ("arp", Arp), "ip": ("ip", IPv4), "icmp": ("l4", Icmp),
     "udp": ("l4", Udp), "tcp": ("l4", Tcp), "vxlan": ("vxlan", Vxlan), "esp": ("esp", Esp),
@@ -324,22 +189,6 @@ class Packet:
         if self.esp:
             return f"ESP {src} > {dst} seq {self.esp.seq}"
         return f"IP {src} > {dst} proto {self.ip.proto}"
-
-
-def flag_names(flags: int) -> str:
-    """TCP flags as `SYN|ACK`, in the order in which people say them."""
-    order = (TcpFlag.SYN, TcpFlag.FIN, TcpFlag.RST, TcpFlag.PSH, TcpFlag.ACK)
-    return "|".join(f.name or "" for f in order if flags & f) or "none"
-
-
-def icmp_name(kind: int, code: int) -> str:
-    """ICMP type and code in words."""
-    names = {0: "echo-reply", 3: "unreachable", 5: "redirect", 8: "echo-request", 11: "time-exceeded"}
-    text = names.get(kind, f"type-{kind}")
-    if kind == IcmpType.DEST_UNREACH:
-        text = {0: "net", 1: "host", 2: "protocol", 3: "port", 4: "frag-needed", 9: "net-prohibited",
-                10: "host-prohibited", 13: "admin-prohibited"}.get(code, str(code)) + "-unreachable"
-    return text
 
 
 def _copy(header: Any) -> Any:
