@@ -43,7 +43,7 @@ ETC = {
     "hosts": "127.0.0.1\tlocalhost\n", "hostname": "hopcast\n", "resolv.conf": "",
     "nsswitch.conf": "hosts: files dns\n",
 }
-APPLETS = ("ping", "traceroute", "vi", "less", "hostname", "ps", "top", "free", "wget", "nc", "find", "grep", "sed")
+APPLETS = ("ping", "traceroute", "vi", "less", "hostname", "ps", "top", "free", "nc", "find", "grep", "sed")
 """busybox stands for programs that no package here brings: to look around with."""
 PARALLEL = 2
 TOOL_LIMIT = 300.0
