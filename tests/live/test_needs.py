@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from live import doctor
 from live.needs import needed
 from sim.build import topology
-from sim.spec import Network, Spec, Underlay
+from sim.spec import Attachment, Container, Network, Service, Spec, Underlay
 
 
 def spec(*networks: Network, underlay: Underlay | None = None) -> Spec:
@@ -28,10 +30,21 @@ def test_an_overlay_is_vxlan_and_the_first_that_needs_it_is_named() -> None:
 
 
 def test_a_slow_wire_needs_netem_and_a_narrow_one_tbf() -> None:
-    assert needed(spec(underlay=Underlay(delay=0.002))) == {"netem": "the underlay's delay"}
-    assert needed(spec(underlay=Underlay(rate=1e9))) == {"tbf": "the underlay's rate"}
+    assert needed(spec(underlay=Underlay(delay=0.002))) == {"netem": "delay or loss on the link of host"}
+    assert needed(spec(underlay=Underlay(rate=1e9))) == {"tbf": "the rate of the link of host"}
 
 
 def test_features_have_the_doctors_names() -> None:
     named = {"vxlan", "macvlan", "ipvlan", "netem", "tbf", "8021q", "ip_vs"}
     assert named <= set(doctor.KERNEL)
+
+
+def test_a_virtual_address_needs_ip_vs_and_dnsrr_does_not() -> None:
+    def needs(mode: Literal["vip", "dnsrr"]) -> dict[str, str]:
+        front = (Attachment(network="front"),)
+        service = Service(name="web", endpoint_mode=mode, attachments=front)
+        task = Container(name="web.1", task_of="web", attachments=front)
+        return needed(Spec(networks=(Network(name="front", driver="overlay"),), services=(service,), containers=(task,)))
+
+    assert needs("vip")["ip_vs"] == "the virtual address of service web"
+    assert "ip_vs" not in needs("dnsrr")
