@@ -152,7 +152,7 @@ class Spec(Model):
     file: str = ""
     places: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     """Where in the file things are said, with line and key, by what errors call them: `container web`, `network front`.
-    No part of the topology: it is neither compared with another's nor passed on."""
+    No part of the topology: it is not passed on."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -44,7 +44,8 @@ def test_a_virtual_address_needs_ip_vs_and_dnsrr_does_not() -> None:
         front = (Attachment(network="front"),)
         service = Service(name="web", endpoint_mode=mode, attachments=front)
         task = Container(name="web.1", task_of="web", attachments=front)
-        return needed(Spec(networks=(Network(name="front", driver="overlay"),), services=(service,), containers=(task,)))
+        network = Network(name="front", driver="overlay")
+        return needed(Spec(networks=(network,), services=(service,), containers=(task,)))
 
     assert needs("vip")["ip_vs"] == "the virtual address of service web"
     assert "ip_vs" not in needs("dnsrr")

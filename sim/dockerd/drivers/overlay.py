@@ -22,6 +22,7 @@ from sim.dockerd.drivers.encryption import Encryption
 from sim.dockerd.endpoint import Endpoint
 from sim.dockerd.network import Network
 from sim.dockerd.swarm import Peer, Swarm
+from sim.errors import PlumbError
 from sim.kernel.netns import Netns
 from sim.kernel.veth import veth_pair
 from sim.kernel.vxlan import OVERHEAD, VxlanDevice
@@ -29,6 +30,8 @@ from sim.kernel.vxlan import OVERHEAD, VxlanDevice
 BRIDGE, VXLAN = "br0", "vxlan0"
 MTU = "com.docker.network.driver.mtu"
 DEFAULT_MTU = 1500
+ETH_MIN_MTU = 68
+"""include/uapi/linux/if_ether.h"""
 
 
 class OverlayDriver(Driver):
@@ -113,9 +116,13 @@ class OverlayDriver(Driver):
 
 
 def _mtu(network: Network) -> int:
-    """`maxMTU`"""
+    """`maxMTU`. PlumbError with the errno of LinkSetMTU, which is all that the driver says, when no veth takes it."""
     mtu = (int(network.spec.options.get(MTU, "0")) or DEFAULT_MTU) - OVERHEAD
-    return encryption.largest(mtu) if _secure(network) else mtu
+    mtu = encryption.largest(mtu) if _secure(network) else mtu
+    if mtu < ETH_MIN_MTU:
+        raise PlumbError("invalid argument", mend=f"network {network.name} leaves {mtu} bytes in the tunnel, and an "
+                         f"interface has {ETH_MIN_MTU} at least: raise its {MTU}")
+    return mtu
 
 
 def _secure(network: Network) -> bool:

@@ -100,6 +100,17 @@ def test_the_mtu_option_counts_before_the_tunnels_fifty_bytes() -> None:
     assert world.namespaces["a1"].devices["eth0"].mtu == 1350
 
 
+@pytest.mark.parametrize(("more", "least"), [({}, 118), ({"encrypted": ""}, 144)])
+def test_an_mtu_that_leaves_less_than_a_veth_takes_is_refused(more: dict[str, str], least: int) -> None:
+    def world(mtu: int) -> World:
+        options = {"com.docker.network.driver.mtu": str(mtu), **more}
+        return swarm(on("alpha", name="a1", host="h1"), networks=(overlay("alpha", options=options),))
+
+    assert world(least).namespaces["a1"].devices["eth0"].mtu == 68
+    with pytest.raises(PlumbError, match=r"a1: invalid argument; network alpha leaves .* raise its com"):
+        world(least - 1)
+
+
 def test_a_network_of_ones_own_subnet_gives_its_gateway_to_br0() -> None:
     world = swarm(on("alpha", name="a1", host="h1"),
                   networks=(overlay("alpha", subnet="10.20.0.0/24", gateway="10.20.0.254"),))
