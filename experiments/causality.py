@@ -45,15 +45,17 @@ def inversions(mine: list[Event], seen: list[Event]) -> list[tuple[Event, Event]
     for place, event in enumerate(seen):
         places[event].append(place)
     taken: Counter[Event] = Counter()
+    copies: Counter[tuple[Any, ...]] = Counter()
     numbered = []
     for event in mine:
-        numbered.append((event, places[event][taken[event]], taken[event]))
+        numbered.append((event, places[event][taken[event]], copies[_passage(event)]))
         taken[event] += 1
+        copies[_passage(event)] += 1
     flooded = _flooded(mine)
     return [
         (x, y) for (x, i, n), (y, j, m) in combinations(numbered, 2)
         if j < i and seen[i].at != seen[j].at and _dependent(x, y, flooded)
-        and not (n > m and x.packet == y.packet and x.point != y.point and taken[x] == taken[y])
+        and not (n > m and x.packet == y.packet and x.point != y.point and copies[_passage(x)] == copies[_passage(y)])
     ]
 
 
@@ -77,6 +79,12 @@ def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str
     if x.forward != y.forward:
         return bool((x.flags | y.flags) & TcpFlag.SYN) or not (x.flags | y.flags) & (TcpFlag.FIN | TcpFlag.RST)
     return not (x.name_answer and y.name_answer) and _lap(x) == _lap(y)
+
+
+def _passage(event: Event) -> tuple[Any, ...]:
+    """Where a packet passes, and on which lap: the n-th there is the n-th elsewhere, though one header may differ (two
+    acknowledgements of the same, of which a socket sent one and what is left of it the other)."""
+    return event.packet, event.point, event.way, _lap(event)
 
 
 def _lap(event: Event) -> tuple[Any, ...]:
