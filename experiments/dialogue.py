@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.omissions import DNS, EPHEMERAL, compared, core
-from sim.packet import BROADCAST, Icmp, IcmpType, Packet, Tcp, Udp, dotted
+from sim.packet import BROADCAST, Icmp, IcmpType, Packet, Tcp, TcpFlag, Udp, dotted
 from sim.spec import Dial
 from sim.trace import Trace
 
@@ -141,7 +141,7 @@ def events(
         dialogue = f"{speech.protocol} {client}"
         result.append(Event(
             point=step.point, way=step.way, headers=tuple(headers.items()), dialogue=dialogue, forward=speech.forward,
-            packet=(dialogue, speech.forward, *_identity(packet)), text=_text(packet, renamed),
+            packet=(dialogue, speech.forward, *_identity(packet), _maker(packet)), text=_text(packet, renamed),
             flags=_flags(packet), name_answer=headers.get("udp.sport") == DNS, broadcast=_broadcast(packet),
             later_fragment=speech.protocol == FRAGMENT,
             bridge_tap=step.way == "in" and step.point in bridges, at=step.at,
@@ -182,6 +182,13 @@ class _Tunnels:
             if (times := self.seen[segment, point]) > 1 and self.again.setdefault((*segment, times), port) == port:
                 known.add(port)
         return port in known
+
+
+def _maker(packet: Packet) -> str:
+    """Of two acknowledgements of the same, which: a socket leaves the checksum to the device, what is left of a closed
+    one completes it. (IPsec completes it as well; there an acknowledgement counts as another behind the tunnel.)"""
+    packet = core(packet)
+    return packet.csum if isinstance(packet.l4, Tcp) and packet.l4.flags == TcpFlag.ACK and not packet.payload else ""
 
 
 def _identity(packet: Packet) -> tuple[Any, ...]:
