@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from experiments.compare import (
@@ -26,6 +26,7 @@ from experiments.dialogue import Event, events
 from experiments.measure import Progress, measure
 from experiments.measurement import Measurement, Observation
 from experiments.rotation import rotations
+from sim.phases import phases
 from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
 from sim.trace import Answer, Trace
@@ -131,11 +132,19 @@ def verify(
     seconds = {"predict": predicted - begun, **measurement.seconds, "compare": time.monotonic() - measured,
                "all": time.monotonic() - begun}
     rounded = {stage: round(value, 3) for stage, value in seconds.items()}
-    asked = [(prediction.ways(index), (seen.answer, seen.attempts))
-             for index, seen in enumerate(measurement.observations)
-             if not (prediction.questions[index].during or prediction.questions[index].after)]
-    turns = [] if "ip_vs" in measurement.lacking else rotations(asked)
+    turns = [] if "ip_vs" in measurement.lacking else _turns(spec, prediction, measurement)
     return Verification(spec, prediction, measurement, plumbing, answers, seconds=rounded, turns=turns)
+
+
+def _turns(spec: Spec, prediction: Prediction, measurement: Measurement) -> list[Check]:
+    """Round robin, phase by phase: a fault may change among whom, and every change may begin anew."""
+    checks = []
+    for phase in phases(spec, prediction.questions):
+        seen = [(index, measurement.observations[index]) for index in phase.questions]
+        for check in rotations([(prediction.ways(index), (each.answer, each.attempts)) for index, each in seen]):
+            when = f", {phase.when} {phase.fault.name}" if phase.fault else ""
+            checks.append(replace(check, subject=check.subject + when))
+    return checks
 
 
 def unmeasured(spec: Spec, why: str) -> Verification:

@@ -72,7 +72,7 @@ def _await_task(deployment: Deployment, manager: Any, nodes: Nodes, move: Move, 
     box = deployment.spec.container(move.task)
     service = deployment.spec.swarm_service(box.task_of) if box else None
     assert box is not None and service is not None
-    deployment.containers[move.task] = services.until_runs(manager, nodes, service, box, known)
+    deployment.containers[move.task] = services.until_runs(manager, nodes, service, box, known, waited=not move.host)
     deployment.ended.discard(move.task)
 
 
@@ -85,7 +85,8 @@ def _await_withdrawal(deployment: Deployment, fault: Fault, gone: dict[str, set[
     for name, addresses in gone.items():
         leaves = name != INGRESS and bool(addresses) and fault.host not in members[name]
         if leaves:
-            _wait(lambda: f"ov({name})@{fault.host}" not in deployment.engine_namespaces(),  # noqa: B023 (called at once)
+            overlay = f"ov({name})@{fault.host}"
+            _wait(lambda: overlay not in deployment.engine_namespaces(),  # noqa: B023 (called at once)
                   f"{fault.host} does not let go of {name}")
         tunnel = spec.uplink_address(fault.host) if leaves else ""
         namespaces = deployment.engine_namespaces()

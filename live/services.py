@@ -119,9 +119,11 @@ def _is_allocated(manager: Any, service: Service) -> bool:
 
 
 def until_runs(
-    manager: Any, nodes: Nodes, service: Service, box: Container, known: frozenset[str] = frozenset()
+    manager: Any, nodes: Nodes, service: Service, box: Container, known: frozenset[str] = frozenset(), *,
+    waited: bool = False
 ) -> str:
-    """The id of the task's container. `known`: ids of older tasks that had its place."""
+    """The id of the task's container. `known`: ids of older tasks that had its place; `waited`: there was no node for
+    it until now, and its status may still say so."""
     seen: dict[str, Any] = {}
 
     def runs() -> bool:
@@ -133,7 +135,7 @@ def until_runs(
             where = nodes.host_of.get(tasks[0].get("NodeID", ""), "")
             if where and where != box.host:
                 raise PlumbError(f"the swarm runs it on {where}, predicted was {box.host}", where=f"task {box.name}")
-            if seen["State"] in FAILED or said.startswith(NO_NODE):
+            if seen["State"] in FAILED or (said.startswith(NO_NODE) and not waited):
                 raise PlumbError(said, where=f"task {box.name}")
         return seen.get("State") == "running"
 

@@ -27,7 +27,6 @@ from sim.spec import Container, Fault, Move, Spec
 from sim.world import UPLINK, WIRE, World
 
 
-
 def check(spec: Spec, fault: Fault) -> None:
     """SpecError for a fault that is not modelled."""
     if spec.services and fault.kind != "node drained":

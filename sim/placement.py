@@ -196,7 +196,8 @@ class Scheduler:
 
 def _pools(service: Service) -> set[str]:
     """The networks from whose addresses each of its tasks gets one by the manager."""
-    return {attachment.network for attachment in service.attachments} | ({"ingress"} if service.ingress_ports else set())
+    mesh = ["ingress"] if service.ingress_ports else []
+    return {*mesh, *(attachment.network for attachment in service.attachments)}
 
 
 def _host_ports(service: Service) -> set[tuple[int, str]]:

@@ -53,7 +53,8 @@ SERVERS = {
 
 @dataclass(slots=True)
 class World:
-    """Simulated machines. `spec` says where tasks run now. `namespaces` holds hosts, clients, containers, and the underlay's own (`wire`, `dns`)."""
+    """Simulated machines. `spec` says where tasks run now. `namespaces` holds hosts, clients, containers, and the
+    underlay's own (`wire`, `dns`)."""
 
     spec: Spec
     namespaces: dict[str, Netns] = field(default_factory=dict)

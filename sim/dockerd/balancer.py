@@ -3,11 +3,11 @@ what the routing mesh brings.
 
 Each engine does this for the networks that it has, as it hears of the tasks there (`SwarmNetwork.bind`): on the node's
 load balancer sandbox of that network the service's virtual address becomes an alias, packets for it get a firewall
-mark, and IPVS deals out what is marked. On the network `ingress` that sandbox is `ingress_sbox`, and the host's rules
-lead the published ports there.
+mark, and IPVS deals out what is marked; when the last task goes, all that goes as well. On the network `ingress` that
+sandbox is `ingress_sbox`, and the host's rules lead the published ports there.
 
-Follows libnetwork of moby v20.10: service_common.go (`addServiceBinding`), service_linux.go (`addLBBackend`,
-`programIngress`, `fwMarker`, `redirector`). Left out: direct server return, SCTP.
+Follows libnetwork of moby v20.10: service_common.go (`addServiceBinding`, `rmServiceBinding`), service_linux.go
+(`addLBBackend`, `rmLBBackend`, `programIngress`, `fwMarker`, `redirector`). Left out: direct server return, SCTP.
 """
 
 from __future__ import annotations

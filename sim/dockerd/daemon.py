@@ -6,7 +6,8 @@ first network, connected to the others, then started, as Compose does. PlumbErro
 
 Follows moby v20.10: daemon/daemon_unix.go (`initNetworkController`, `initBridgeDriver`), daemon/network.go,
 daemon/container_operations.go, libnetwork's controller.go.
-Left out: stopping and removing; the order in which Go walks its maps (networks join in the order that is given).
+Left out: stopping and removing, but for a swarm's tasks; the order in which Go walks its maps (networks join in the
+order that is given).
 """
 
 from __future__ import annotations

@@ -86,3 +86,11 @@ def test_a_prediction_in_which_names_survive_their_engine_does_not_agree(monkeyp
     builder = topology("t").network("front").container("one", networks=["front"]).container("two", networks=["front"])
     result = verify(builder.fault("crash", "engine killed", "host").ask("one -> two during crash").spec())
     assert [check.agreed for check in result.answers[0]] == [False, False]
+
+
+def test_nodes_that_are_drained_behave_as_predicted() -> None:
+    result = verify(compose.load(SCENARIO.with_name("drain.yaml"), environment={}))
+    assert not [check for check in result.checks if check.agreed is False], differing(result)
+    answered = {answer.outcome.name for answer in result.prediction.answers}
+    assert {"REACHED", "REFUSED", "NOT_RUNNING", "NO_TARGET"} <= answered
+    assert sum(check.agreed is True for check in result.checks) > 200

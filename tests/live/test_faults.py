@@ -12,8 +12,8 @@ from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
 from sim import topology
-from sim.errors import LabError
-from sim.spec import Fault
+from sim.errors import PlumbError
+from sim.spec import Fault, Move
 
 pytestmark = pytest.mark.live
 
@@ -69,6 +69,47 @@ def test_killed_engine_leaves_its_containers_and_comes_back_with_its_data(lab: L
     assert Lab.attach(lab.run).engine("host").containers.get("web").status == "running"
 
 
-def test_fault_that_no_lab_can_do_is_one_clear_line(lab: Lab, deployment: Deployment) -> None:
-    with pytest.raises(LabError, match="fault f: no lab can do 'node drained'"):
-        faults.inject(lab, deployment, Fault(name="f", kind="node drained", host="host"))
+STACK = (topology("drain").host("h1").host("h2").host("h3").network("ov", driver="overlay", attachable=True)
+         .container("shell", networks=["ov"], host="h2")
+         .network("back", driver="overlay")
+         .service("web", networks=["ov"], replicas=2, constraints=["node.role == worker"], ports=["8080:80"])
+         .service("pinned", networks=["back"], constraints=["node.hostname == h2"])
+         .fault("f", "node drained", "h2").spec())
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[tuple[Lab, Deployment]]:
+    report = doctor.examine()
+    if not report.can_run_lab:
+        pytest.skip(report.why_not)
+    with Lab.up(STACK) as made:
+        yield made, deploy(made, STACK)
+
+
+def test_drained_node_loses_its_tasks_and_keeps_its_containers(stack: tuple[Lab, Deployment]) -> None:
+    lab, deployment = stack
+    drain = STACK.faults[0]
+    assert [(move.task, move.host) for move in drain.moves] == [("web.2", "h3"), ("pinned.1", "")]
+    web, shell, old = deployment.containers["web.2"], deployment.pid("shell"), deployment.address_of("web.2", "ov")
+    known = links.permanent(deployment.engine_namespaces()["ov(ov)@h3"])[0]
+    assert old in {address for address, _, _ in known}
+    faults.inject(lab, deployment, drain)
+    moved = deployment.spec.container("web.2")
+    assert moved is not None and moved.host == "h3" and deployment.containers["web.2"] != web
+    assert deployment.ended == {"pinned.1"} and deployment.pid("shell") == shell
+    assert not {"ov(back)@h2", "lb(back)@h2"} & deployment.engine_namespaces().keys()
+    assert {"ov(ov)@h2", "ov(ingress)@h2"} <= deployment.engine_namespaces().keys()
+    known = links.permanent(deployment.engine_namespaces()["ov(ov)@h3"])[0]
+    assert old not in {address for address, _, _ in known}
+    faults.mend(lab, deployment, drain)
+    assert deployment.ended == set() and deployment.address_of("pinned.1", "back")
+    assert deployment.containers["web.2"] in {box.id for box in lab.engine("h3").containers.list()}
+    assert "ov(back)@h2" in deployment.engine_namespaces()
+
+
+def test_task_that_moves_where_it_was_not_predicted_is_a_disagreement(stack: tuple[Lab, Deployment]) -> None:
+    """Now both run on h3, and the lab is told that h3's first one moves to h1: the swarm takes h2, the other worker."""
+    lab, deployment = stack
+    wrong = Fault(name="g", kind="node drained", host="h3", moves=(Move(task="web.1", host="h1"),))
+    with pytest.raises(PlumbError, match=r"task web\.1: the swarm runs it on h2, predicted was h1"):
+        faults.inject(lab, deployment, wrong)

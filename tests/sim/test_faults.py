@@ -1,10 +1,8 @@
 """What a cut cable, a killed engine and a worker that left do to reachability (the same are asked of real engines in
 tests/experiments/test_faults_live.py)."""
 
-import pytest
 
 from sim import faults, topology
-from sim.errors import SpecError
 from sim.kernel.bridge import Bridge
 from sim.predict import predict
 from sim.trace import DropReason, Kind
@@ -170,14 +168,3 @@ def test_sniffers_stay_where_they_are_told_to_when_bridges_are_made_anew() -> No
     faults.mend(world, world.spec.faults[0])
     assert all(d.promiscuous for d in world.namespaces["host"].devices.values() if isinstance(d, Bridge))
     assert world.namespaces[WIRE].devices["host"].carrier
-
-
-def test_faults_beside_services_are_refused_in_one_line() -> None:
-    builder = swarm("link down").service("s", networks=["ov"]).ask("a1 -> a3 during f")
-    with pytest.raises(SpecError, match="services are not modelled"):
-        predict(builder.spec())
-
-
-def test_draining_a_node_is_refused() -> None:
-    with pytest.raises(SpecError, match="'node drained' is not modelled"):
-        predict(swarm("node drained").ask("a1 -> a3 during f").spec())
