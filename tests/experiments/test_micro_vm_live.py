@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from experiments import micro_vm
-from experiments.verify import Verification, verify
+from experiments.verify import TOO_LATE, Verification, verify
 from live import state
 from live.vm import apt, qemu, runs, snapshot
 from live.vm.guest import Guest
 from sim.build import topology
+from sim.compose import load
 from sim.errors import LabError, PlumbError
 from sim.spec import Network, Spec
 
@@ -58,6 +59,14 @@ def test_a_micro_vm_measures_as_predicted_and_again_from_a_snapshot() -> None:
     agreed(verify(spec, measuring=micro_vm.measure))
     assert restored < 60
     assert [record for record in runs.records() if record.owner == os.getpid()] == []
+
+
+def test_the_routing_mesh_behaves_as_predicted_from_outside_and_from_every_node() -> None:
+    spec = load(ROOT / "experiments" / "scenarios" / "mesh.yaml", environment={})
+    result = verify(spec, measuring=micro_vm.measure, linux=micro_vm.release(micro_vm.measure))
+    assert [(c.subject, c.predicted, c.observed, c.detail) for c in result.checks if c.agreed is False] == []
+    assert all(c.agreed for c in result.checks if c.detail != TOO_LATE and c.level != "path")
+    assert {c.where for c in result.turns} == {"ingress_sbox@h1", "ingress_sbox@h2", "ingress_sbox@h3"}
 
 
 def test_the_guests_kernel_has_what_others_lack() -> None:
