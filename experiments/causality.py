@@ -6,7 +6,8 @@ the order of *independent* events. Dependent, so never swapped, are
 
 1. the events of one packet: its hops come in the predicted order. Packets that are equal in all that is compared (a SYN
    sent again, the ICMP errors about both) are told apart by number: the first at one point is the first at the next. A
-   later one may still be on its way when an earlier one is further on. Where a frame is flooded its copies run side by
+   later one may still be on its way when an earlier one is further on, and a copy that was routed once more (a lower TTL)
+   causes nothing of one that was not. Where a frame is flooded its copies run side by
    side: they all follow its first event, but among themselves only events in one namespace keep their order, and not
    the order in which a bridge serves its ports;
 2. the events of one dialogue at one point, save three races: the end of one direction (FIN, RST) with whatever goes the
@@ -68,6 +69,8 @@ def beginnings(of: list[Event]) -> list[str]:
 def _dependent(x: Event, y: Event, flooded: dict[tuple[Any, ...], tuple[str, str]]) -> bool:
     """May no run swap these two?"""
     if x.packet == y.packet:
+        if (_innermost(x, "ip.ttl") or 0) < (_innermost(y, "ip.ttl") or 0):
+            return False  # no router raises a TTL: y is another copy, which x is no cause of
         if x.bridge_tap != y.bridge_tap and not _ordered_with_tap(*((x, y) if x.bridge_tap else (y, x))):
             return False
         origin = flooded.get(x.packet)
