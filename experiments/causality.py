@@ -6,10 +6,10 @@ the order of *independent* events. Dependent, so never swapped, are
 
 1. the events of one packet: its hops come in the predicted order. Packets that are equal in all that is compared (a SYN
    sent again, the ICMP errors about both) are told apart by number: the first at one point is the first at the next. A
-   later one may still be on its way when an earlier one is further on, and a copy that was routed once more (a lower TTL)
-   causes nothing of one that was not. Where a frame is flooded its copies run side by
-   side: they all follow its first event, but among themselves only events in one namespace keep their order, and not
-   the order in which a bridge serves its ports;
+   later one may still be on its way when an earlier one is further on, and a copy that was routed once more (a lower
+   TTL) causes nothing of one that was not. Where a frame is flooded its copies run side by side: they all follow its
+   first event, but among themselves only events in one namespace keep their order, and not the order in which a bridge
+   serves its ports;
 2. the events of one dialogue at one point, save three races: the end of one direction (FIN, RST) with whatever goes the
    other way once the connection is open; two answers of a name server; and packets on different laps. What goes to a
    balancer and on from it passes the same bridge twice, with other addresses and a lower TTL: one packet may come for
