@@ -100,9 +100,9 @@ class Bridge(NetDevice):
             yield self.step(Kind.BRIDGE, packet, f"{eth.dst} is at {out.name}{learned}")
             yield from self._forward(packet, port, out, now)
         if up is not None and up.pkt_type == "host":
-            # A frame that was for the bridge until a DNAT turned it to a neighbour: the sniffer's copy reaches the IP
-            # stack as the host's own, untracked (br_nf_local_in), and is routed once more. Who sniffs a hairpin sees it
-            # doubled.
+            # A frame that was for the bridge until a DNAT turned it to a neighbour, or that a tunnel made itself: the
+            # sniffer's copy reaches the IP stack as the host's own, untracked (br_nf_local_in), and is routed once
+            # more. Who sniffs a hairpin sees it doubled.
             up.ct = None
             yield from self.deliver(up, now)
 

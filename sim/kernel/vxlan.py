@@ -87,13 +87,20 @@ class VxlanDevice(NetDevice):
         narrow = self._narrow(packet, remote)
         if narrow is not None:
             yield self.step(Kind.ICMP_ERROR, narrow, f"{packet.size()} bytes do not fit into the tunnel")
-            yield Handoff(self, narrow)  # vxlan_encap_bypass: as if it had come out of the tunnel
+            yield Handoff(self, narrow, self)  # vxlan_encap_bypass: as if it had come out of the tunnel
             return
         outer = Packet(
             ip=IPv4(0, remote, Proto.UDP, TTL), l4=Udp(source_port(packet), self.port), vxlan=Vxlan(self.vni),
             inner=packet.snapshot(), csum="valid" if packet.csum == "partial" else "partial", uid=packet.uid)
         yield self.step(Kind.ENCAP, packet, f"{packet.eth.dst} is behind {dotted(remote)}, VNI {self.vni}")
         yield from self.underlay.ip.output(outer, now)
+
+    def receive(self, packet: Packet, port: object, now: float) -> Effects:
+        if port is not self:
+            yield from super().receive(packet, port, now)
+            return
+        packet.pkt_type = "host"  # vxlan_encap_bypass calls it so, whomever it is for
+        yield from self.hand_up(packet, now)
 
     def _narrow(self, packet: Packet, remote: int) -> Packet | None:
         """The answer to a packet with DF that is too long for the way to the other end, in the name of whom it is for

@@ -58,6 +58,8 @@ class OverlayDriver(Driver):
             self.encryption.network_added(shared.vni)
         label = f"ov({network.name})@{self.engine.netns.label}"
         netns = self.namespaces[network.name] = self.new_netns(label)
+        # as the machine's first namespace has it (net.core.devconf_inherit_init_net)
+        netns.sysctls["net.ipv4.ip_forward"] = self.engine.netns.sysctls["net.ipv4.ip_forward"]
         netns.add_bridge(BRIDGE, f"mac({label}:{BRIDGE})")
         netns.add_address(BRIDGE, f"{shared.gateway}/{shared.pool.network.prefixlen}")
         vxlan = VxlanDevice(VXLAN, netns, f"mac({label}:{VXLAN})", self.engine.netns, shared.vni, _mtu(network))
