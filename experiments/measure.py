@@ -60,8 +60,11 @@ Progress = Callable[[str, int, int], None]
 class Running:
     """A topology that is up and deployed, and what its engines built: it can be asked as often as one likes."""
 
-    def __init__(self, lab: Lab, deployment: Deployment, plumbing: Plumbing, seconds: dict[str, float]) -> None:
+    def __init__(
+        self, lab: Lab, deployment: Deployment, plumbing: Plumbing, seconds: dict[str, float], lacking: frozenset[str]
+    ) -> None:
         self.lab, self.deployment, self.plumbing, self.seconds = lab, deployment, plumbing, seconds
+        self.lacking = lacking
 
     @classmethod
     def up(cls, spec: Spec, progress: Callable[[str], None]) -> Running:
@@ -76,10 +79,11 @@ class Running:
             progress("reading what the engine built")
             plumbing = rules.snapshot(deployment)
             stage.over("plumbing")
+            lacking = frozenset(feature for feature, why in features.tried().items() if why)
         except BaseException:
             lab.down()
             raise
-        return cls(lab, deployment, plumbing, stage.seconds)
+        return cls(lab, deployment, plumbing, stage.seconds, lacking)
 
     def __enter__(self) -> Running:
         return self
@@ -94,8 +98,7 @@ class Running:
         observations = _ask_all(self.lab, self.deployment, questions, progress)
         points = sorted({point for seen in observations for point in seen.points})
         stage.over("questions")
-        lacking = frozenset(feature for feature, why in features.tried().items() if why)
-        return Measurement(engine, self.plumbing, points, observations, self.seconds | stage.seconds, lacking,
+        return Measurement(engine, self.plumbing, points, observations, self.seconds | stage.seconds, self.lacking,
                            where.here(), where.kernel())
 
 

@@ -16,15 +16,15 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import docker
 from docker.errors import DockerException
 
 from live import cgroup, engine
-from live.patience import patient
+from live.patience import patient, until
 from sim.errors import LabError
 from sim.spec import Engine, Host
 
@@ -60,6 +60,7 @@ mount --rbind run /run
 exec "$@"
 """
 """$1 state folder (under /run), $2 control group, $3 hostname, $4 name server; then dockerd and its flags."""
+_wait = partial(until, limit=GONE_LIMIT, poll=0.01)
 
 
 @dataclass(slots=True)
@@ -208,14 +209,6 @@ def comm(pid: int) -> str:
         return ""
     name, _, rest = status.partition("(")[2].rpartition(")")
     return "" if rest.split()[0] == "Z" else name
-
-
-def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + patient(GONE_LIMIT)
-    while not done():
-        if time.monotonic() > deadline:
-            raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(0.01)
 
 
 def _tool(name: str) -> str:

@@ -11,21 +11,20 @@ run now, and its `ended` which do not.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from live import balance, links, netns, services, swarm
 from live.deployment import INGRESS, INGRESS_SANDBOX, Deployment
 from live.lab import Lab
 from live.nodes import Nodes
-from live.patience import patient
+from live.patience import until
 from live.refusals import engine_answers
-from sim.errors import LabError
 from sim.spec import Fault, Move
 
 LIMIT = 60.0
 """Seconds that a step may take: a container ends in about three, gossip takes as long at most."""
+_wait = partial(until, limit=LIMIT)
 
 
 def drain(lab: Lab, deployment: Deployment, fault: Fault) -> None:
@@ -117,11 +116,3 @@ def _tasks(manager: Any) -> list[dict[str, Any]]:
     with engine_answers("the swarm's tasks"):
         tasks: list[dict[str, Any]] = manager.api.tasks()
     return tasks
-
-
-def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + patient(LIMIT)
-    while not done():
-        if time.monotonic() > deadline:
-            raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(0.05)

@@ -17,16 +17,15 @@ Who reads the deployment afterwards finds in it what engines say then, and in `e
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 
 from live import drain, links, netns, swarm
 from live.deployment import INGRESS, Deployment
 from live.lab import WIRE, Lab
 from live.nodes import Nodes
-from live.patience import patient
+from live.patience import until
 from live.refusals import engine_answers
-from sim.errors import LabError, PlumbError
+from sim.errors import PlumbError
 from sim.spec import Fault
 
 UPLINK = "eth0"
@@ -34,8 +33,8 @@ LIMIT = 60.0
 """Seconds that a step may take: a swarm gives a silent node up after five to ten."""
 REUNION_LIMIT = 150.0
 """Engines that hear each other again tell each other all they know at once, in a second or two. In one case out of a
-few that fails ("node … is unknown to memberlist" in their logs), and they do so again only after half a minute or a
-whole one."""
+few it takes them half a minute or a whole one; why, is not known."""
+_wait = partial(until, limit=LIMIT)
 
 
 def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
@@ -46,14 +45,14 @@ def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
         case "link down":
             netns.call(lab.netns_path(WIRE), netns.link_down, lab.port(host))
             _wait(lambda: not netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} still has a carrier")
-            _await_parting(lab, deployment, before, host, alive=True)
+            _await_parting(deployment, before, host, alive=True)
         case "engine killed":
             lab.kill_engine(host)
-            _await_parting(lab, deployment, before, host, alive=False)
+            _await_parting(deployment, before, host, alive=False)
         case "node left":
             with engine_answers(f"{host} leaves the swarm"):
                 lab.engine(host).swarm.leave()
-            _await_parting(lab, deployment, before, host, alive=False)
+            _await_parting(deployment, before, host, alive=False)
             _wait(lambda: not _in_swarm(deployment, host), f"{host} does not let go of the swarm's networks")
         case "node drained":
             drain.drain(lab, deployment, fault)
@@ -109,9 +108,7 @@ def _addresses(deployment: Deployment) -> dict[str, dict[str, str]]:
     return there
 
 
-def _await_parting(
-    lab: Lab, deployment: Deployment, members: dict[str, dict[str, str]], lost: str, *, alive: bool
-) -> None:
+def _await_parting(deployment: Deployment, members: dict[str, dict[str, str]], lost: str, *, alive: bool) -> None:
     """Until the others' tunnels lead to `lost` no more, and they know none of its names; and if it is `alive`, until
     its tunnels lead to none of the others."""
     spec = deployment.spec
@@ -161,11 +158,3 @@ def _await_nodes(lab: Lab, deployment: Deployment) -> None:
           "the swarm's nodes are not ready again")
     for host in deployment.spec.hosts:
         swarm.await_ingress(lab, host.name)
-
-
-def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + patient(LIMIT)
-    while not done():
-        if time.monotonic() > deadline:
-            raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(0.05)

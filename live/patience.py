@@ -8,6 +8,10 @@ seen (retransmissions), so that is the dial's own, and the same on both sides.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
+
+from sim.errors import LabError
 
 VARIABLE = "HOPCAST_PATIENCE"
 
@@ -23,3 +27,13 @@ def factor() -> float:
 def patient(seconds: float) -> float:
     """A time limit or pause, as long as it must be here."""
     return seconds * factor()
+
+
+def until(done: Callable[[], bool], otherwise: str, limit: float, poll: float = 0.05) -> None:
+    """Returns once `done` says so, asked every `poll` seconds; LabError with `otherwise` when it does not within
+    `limit` patient seconds."""
+    deadline = time.monotonic() + patient(limit)
+    while not done():
+        if time.monotonic() > deadline:
+            raise LabError(otherwise, mend="see the lab's dockerd.log")
+        time.sleep(poll)

@@ -13,16 +13,16 @@ A task's process sleeps, as every container's of the lab (`live/image.py`). Left
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from live import image
 from live.deployment import Machines
 from live.nodes import Nodes
-from live.patience import patient
+from live.patience import until
 from live.refusals import engine_answers
-from sim.errors import LabError, PlumbError
+from sim.errors import PlumbError
 from sim.spec import Container, Service, Spec
 
 LIMIT = 60.0
@@ -34,6 +34,7 @@ NO_NODE = "no suitable node"
 """What the scheduler says of a task that waits for a node to become able to take it."""
 
 Progress = Callable[[str], None]
+_wait = partial(until, limit=LIMIT, poll=POLL)
 
 
 def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
@@ -152,11 +153,3 @@ def _tasks(manager: Any, service: Service) -> list[dict[str, Any]]:
 def _label(task: dict[str, Any], nodes: Nodes, service: Service) -> str:
     last = task.get("Slot", 0) if service.mode == "replicated" else nodes.host_of.get(task.get("NodeID", ""), "")
     return f"{service.name}.{last}"
-
-
-def _wait(done: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + patient(LIMIT)
-    while not done():
-        if time.monotonic() > deadline:
-            raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(POLL)

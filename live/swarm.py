@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from pyroute2 import IPRoute
 
 from live import balance, links, netns
 from live.deployment import INGRESS, INGRESS_SANDBOX, Deployment, Machines
-from live.patience import patient
+from live.patience import until
 from sim.errors import LabError
 from sim.spec import Spec
 
@@ -68,7 +67,7 @@ def join(machines: Machines, spec: Spec, host: str) -> None:
 
 
 def await_ingress(machines: Machines, host: str) -> None:
-    _wait(lambda: _has_ingress(machines.engine(host)), f"the swarm's ingress network does not reach {host}")
+    until(lambda: _has_ingress(machines.engine(host)), f"the swarm's ingress network does not reach {host}", LIMIT)
 
 
 def _has_ingress(client: docker.DockerClient) -> bool:
@@ -115,21 +114,21 @@ def settle(deployment: Deployment, limit: float = LIMIT) -> None:
         namespaces = deployment.engine_namespaces()
         engines = {deployment.spec.uplink_address(host) for host in hosts}
         for host in hosts:
-            _wait(lambda: _peers(deployment, host, network) >= engines,  # noqa: B023 (called at once)
+            until(lambda: _peers(deployment, host, network) >= engines,  # noqa: B023 (called at once)
                   f"{host} does not hear of all engines on {network}", limit)
             remote = [name for name, where in there.items() if where != host]
             expected = len(remote) + len(hosts) - 1  # each engine's load balancer is an endpoint too
             inside = namespaces[f"ov({network})@{host}"]
-            _wait(lambda: len(links.permanent(inside)[1]) >= expected,  # noqa: B023 (called at once)
+            until(lambda: len(links.permanent(inside)[1]) >= expected,  # noqa: B023 (called at once)
                   f"{host} does not hear of all endpoints on {network}", limit)
             balancer = namespaces[f"{INGRESS_SANDBOX if network == INGRESS else f'lb({network})'}@{host}"]
             tasks = _balanced(deployment, network)
-            _wait(lambda: (found := balance.read(balancer)) is None or {d.address for d in found} >= tasks,  # noqa: B023
+            until(lambda: (found := balance.read(balancer)) is None or {d.address for d in found} >= tasks,  # noqa: B023
                   f"{host} does not balance all tasks on {network}", limit)
             if network != INGRESS:  # where nobody has a name
                 path = deployment.netns_path(next(name for name, where in there.items() if where == host))
                 for name, addresses in _names(deployment, network).items():
-                    _wait(lambda: netns.call(path, _knows, name, network, addresses),  # noqa: B023
+                    until(lambda: netns.call(path, _knows, name, network, addresses),  # noqa: B023
                           f"the DNS of {host} does not know {name} on {network}", limit)
 
 
@@ -217,14 +216,6 @@ def _records(answer: bytes, at: int, count: int) -> Iterator[bytes]:
         length = struct.unpack_from(">H", answer, at + 8)[0]
         yield answer[at:at + 10 + length]
         at += 10 + length
-
-
-def _wait(done: Callable[[], bool], otherwise: str, limit: float = LIMIT) -> None:
-    deadline = time.monotonic() + patient(limit)
-    while not done():
-        if time.monotonic() > deadline:
-            raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -33,7 +33,6 @@ SPARE = 1.1
 """How much larger the disk is than the files on it; it is never written to."""
 KEPT = 2
 """Images that stay in the cache: this one, and that of another checkout."""
-PIP_LIMIT = 600.0
 KERNEL, INITRD, DISK, MANIFEST = "vmlinuz", "initrd", "root.img", "manifest.json"
 
 INIT = r"""#!/bin/sh
