@@ -6,8 +6,9 @@ way there: the carrier is gone, what dies with an engine is dead, the swarm's ot
 
 * `link down`: the switch's port goes down, so the host's uplink has no carrier, as with a cut cable.
 * `engine killed`: SIGKILL to dockerd. Mended by starting it again with the same data; it ends the containers that it
-  finds running. Those with a restart policy the lab starts itself, one after the other in the Spec's order: the engine
-  would start them all at once, and their addresses would come in any order.
+  finds running. Those with a restart policy the lab starts itself, one after the other in the Spec's order, when a
+  swarm's manager that was killed has taken their addresses back: the engine would start them all at once, and their addresses would
+  come in any order, lower or higher than those that are still held.
 * `node left`: `docker swarm leave` on a worker. Mended by joining again; that gives no container its network back.
 
 * `node drained`: see `live/drain.py`.
@@ -69,7 +70,9 @@ def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
             ended = [box for box in spec.containers if box.host == host and box.name not in deployment.ended]
             lab.start_engine_again(host)
             if spec.in_swarm:
-                _await_nodes(lab, deployment)
+                nodes = _await_nodes(lab, deployment)
+                if host == spec.hosts[0].name:  # another's the manager keeps, and counts on
+                    _wait(lambda: not nodes.attachments(host), "the swarm's manager keeps what its containers had")
             for box in ended:
                 deployment.ended.add(box.name)
                 if box.restart != "no" and _start(lab, deployment, box.name):
@@ -151,10 +154,11 @@ def _in_swarm(deployment: Deployment, host: str) -> bool:
     return False
 
 
-def _await_nodes(lab: Lab, deployment: Deployment) -> None:
-    """Until the manager has all nodes ready, and each its ingress sandbox."""
+def _await_nodes(lab: Lab, deployment: Deployment) -> Nodes:
+    """The swarm's nodes, when the manager has all of them ready, and each its ingress sandbox."""
     nodes = Nodes(lab.engine(deployment.spec.hosts[0].name))
     _wait(lambda: all(node["Status"]["State"] == "ready" for node in nodes.look().values()),
           "the swarm's nodes are not ready again")
     for host in deployment.spec.hosts:
         swarm.await_ingress(lab, host.name)
+    return nodes

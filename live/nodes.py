@@ -40,6 +40,14 @@ class Nodes:
             if labels.get(host):
                 self._update(host, node, Labels={**(node["Spec"].get("Labels") or {}), **labels[host]})
 
+    def attachments(self, host: str) -> list[str]:
+        """The addresses that plain containers of `host` hold on the swarm's networks, as the manager has them: each is
+        a task, and its address is free when that has gone."""
+        with engine_answers("the swarm's attachments"):
+            tasks = self.manager.api.tasks(filters={"runtime": ["attachment"]})
+        return [address for task in tasks if self.host_of.get(task.get("NodeID")) == host
+                for held in task.get("NetworksAttachments") or [] for address in held["Addresses"]]
+
     def _update(self, host: str, node: dict[str, Any], **changes: object) -> None:
         with engine_answers(f"node {host}"):
             self.manager.api.update_node(node["ID"], node["Version"]["Index"], {**node["Spec"], **changes})
