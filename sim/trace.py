@@ -36,6 +36,8 @@ class Kind(StrEnum):
     IPVS_NEW = "ipvs-new"
     """A destination was chosen for a new connection; `detail` begins with the service (`fwmark 256: …`)."""
     IPVS = "ipvs"
+    BACKLOG = "backlog"
+    """The softirq took a frame off the CPU's backlog, where a device had put it (`netif_rx`, `process_backlog`)."""
     VETH = "veth"
     BRIDGE = "bridge"
     BR_NETFILTER = "br-netfilter"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import simpy
@@ -81,7 +82,9 @@ class Fabric:
             return
         self._backlog.popleft()
         arrived = None if handoff.packet.departs else queued
-        spent = self.walk(handoff.device.receive(handoff.packet, handoff.port, self.now), arrived)
+        taken = Step(Kind.BACKLOG, *handoff.device.point)
+        received = handoff.device.receive(handoff.packet, handoff.port, self.now)
+        spent = self.walk(chain((taken,), received), arrived)
         if self._backlog:
             self._at(spent, self._softirq)
         else:

@@ -63,6 +63,11 @@ class NetDevice:
     def __repr__(self) -> str:
         return f"<{self.kind} {self.netns.label}:{self.name}>"
 
+    @property
+    def point(self) -> tuple[str, str]:
+        """Where it is: its namespace's label, and its name."""
+        return self.netns.label, self.name
+
     def step(self, kind: Kind, packet: Packet | None = None, detail: str = "", **more: Any) -> Step:
         """A Step that happened on this device, with a snapshot of the packet."""
         return Step(kind, self.netns.label, self.name, packet.snapshot() if packet else None, detail, **more)

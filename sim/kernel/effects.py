@@ -18,6 +18,10 @@ from sim.trace import Step
 class Device(Protocol):
     """Anything that takes a packet from elsewhere. `port` says on which of its ends or members."""
 
+    @property
+    def point(self) -> tuple[str, str]:
+        """Its network namespace's label, and its name."""
+
     def receive(self, packet: Packet, port: Any, now: float) -> Effects: ...
 
 

@@ -137,6 +137,10 @@ class VxlanSocket:
         self.netns = netns
         self.devices: dict[int, VxlanDevice] = {}
 
+    @property
+    def point(self) -> tuple[str, str]:
+        return self.netns.label, ""
+
     def receive(self, packet: Packet, port: object, now: float) -> Effects:
         device = self.devices.get(packet.vxlan.vni) if packet.vxlan else None
         if device is None or packet.inner is None:

@@ -1,89 +1,136 @@
-"""What one request and its answer cost on a connection that is open and warm: a round trip's steps, counted and timed.
+"""What one request and its answer cost: the steps of a warm round trip, cut into turns, counted and timed.
 
-These counts are the regressors of `experiments/calibrate.py` and, priced with a calibrated cost model, the prediction
-of latency.
-The first exchanges fill the caches (ARP, FDB, conntrack) as the warm-up of a measurement does; the last one is counted.
+The counts are the regressors of the calibration; priced with a calibrated cost model they are the prediction of
+latency. `kept`: on a connection that stays open; the exchanges before fill the caches (ARP, FDB, conntrack), as a
+measurement's warm-up does, and the last one is taken. `connect`: a connection for each request, from connect(2) until
+both ends have closed; those before it warm up what outlives a connection.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 from sim.errors import SpecError
-from sim.fabric.costs import CostModel
+from sim.fabric.costs import CostModel, count
 from sim.fabric.fabric import Fabric, Process
+from sim.fabric.turns import Turn, turns
 from sim.kernel.datagram import UdpSocket
 from sim.kernel.netns import Netns
 from sim.kernel.tcp import State, TcpSocket
+from sim.kernel.veth import Link
 from sim.packet import ip
 from sim.spec import Question, Spec
-from sim.trace import Kind, Trace
+from sim.trace import Kind, Step, Trace
 from sim.world import World, build
 
 EXCHANGES = 3
-MESSAGE = bytes(14)
-"""sockperf's default message size."""
+PAUSE = 0.01
+"""Seconds between exchanges: what the one before left on the way arrives."""
+MESSAGE_BYTES = 14
+"""sockperf's default message."""
+
+Style = Literal["kept", "connect"]
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrip:
-    """`counts`: steps by kind (name) of one request and answer, `seconds`: their duration on the fabric's clock."""
+    """`counts`: steps by regressor of one request and answer, `seconds`: their duration on the fabric's clock."""
 
     counts: dict[str, float]
     seconds: float
     trace: Trace
+    turns: tuple[Turn, ...]
 
 
-def latency(spec: Spec, question: Question, costs: CostModel | None = None) -> RoundTrip:
-    """The warm round trip of a tcp or udp question; SpecError when the question does not get through."""
-    world = build(spec)
-    return round_trip(world, question, costs)
+def latency(
+    spec: Spec, question: Question, costs: CostModel | None = None, *, size: int = MESSAGE_BYTES, style: Style = "kept"
+) -> RoundTrip:
+    """The warm round trip of a tcp or udp question whose request and answer have `size` bytes; SpecError when the
+    question does not get through."""
+    return round_trip(build(spec), question, costs, size=size, style=style)
 
 
-def round_trip(world: World, question: Question, costs: CostModel | None = None) -> RoundTrip:
+def round_trip(
+    world: World, question: Question, costs: CostModel | None = None, *, size: int = MESSAGE_BYTES,
+    style: Style = "kept",
+) -> RoundTrip:
     """As `latency`, in a world that stands already."""
     dial = world.dial(question, 0)
-    if dial.name or dial.probe == "ping":
-        raise SpecError(f"{question}: a round trip needs a tcp or udp question by ip")
+    if dial.name or dial.probe == "ping" or (style == "connect" and dial.probe != "tcp"):
+        raise SpecError(f"{question}: a round trip needs a tcp or udp question by ip",
+                        mend="a connection for each request is tcp's" if style == "connect" else "")
     fabric = world.fabric(costs, echo=True)
-    client = fabric.spawn(_pingpong(fabric, world.netns_of(dial.source), dial.probe, ip(dial.address), dial.port))
-    span = fabric.run(client, 0.0)
+    target = ip(dial.address), dial.port
+    netns = world.netns_of(dial.source)
+    asker = (_connections if style == "connect" else _exchanges)(fabric, netns, dial.probe, target, bytes(size))
+    span = fabric.run(fabric.spawn(asker), PAUSE if style == "connect" else 0.0)
     if span is None:
         raise SpecError(f"{question}: nobody answers, so there is no round trip to time")
     start, end = span
     steps = [s for s in fabric.trace() if start <= s.at < end]
-    counts: Counter[str] = Counter()
-    for step in steps:
-        if step.kind is not Kind.SEEN:
-            counts[step.kind.value] += step.count
-    return RoundTrip(dict(counts), end - start, Trace(steps))
+
+    def rate_of(step: Step) -> float:
+        device = world.namespaces[step.where].devices.get(step.device)
+        return device.rate if isinstance(device, Link) else 0.0
+
+    return RoundTrip(count(steps), end - start, Trace(steps), tuple(turns(steps, rate_of)))
 
 
-def _pingpong(fabric: Fabric, netns: Netns, protocol: str, address: int, port: int) -> Process:
+def _exchanges(fabric: Fabric, netns: Netns, protocol: str, target: tuple[int, int], message: bytes) -> Process:
     """Exchange messages; the value is (start, end) of the last exchange, or None when there was no answer."""
     sock: TcpSocket | UdpSocket
     if protocol == "tcp":
-        sock = TcpSocket(netns)
-        sock.quickack = False
-        yield fabric.call(sock.connect(address, port, fabric.now))
-        while sock.state is State.SYN_SENT and not sock.error:
-            yield fabric.ready(sock)
-        if sock.error:
+        connected = yield from _connect(fabric, netns, target)
+        if connected is None:
             return None
+        sock = connected
     else:
         sock = UdpSocket(netns)
-        if not sock.connect(address, port):
+        if not sock.connect(*target):
             return None
     start = fabric.now
     for _ in range(EXCHANGES):
-        yield fabric.env.timeout(0.01)  # what the exchange before left on the way arrives
+        yield fabric.env.timeout(PAUSE)
         start = fabric.now
-        yield fabric.call(sock.send(MESSAGE, fabric.now))
-        if not sock.inbox and not sock.error:
-            yield fabric.ready(sock, 1.0)
-        if not sock.inbox:
+        if not (yield from _exchange(fabric, sock, message)):
             return None
-        sock.inbox.clear()
-        yield fabric.note(Kind.RECEIVE, netns.label)
     return start, fabric.now
+
+
+def _connections(fabric: Fabric, netns: Netns, _protocol: str, target: tuple[int, int], message: bytes) -> Process:
+    """A connection for each exchange; (start, end) of the last one, closing included."""
+    start = fabric.now
+    for _ in range(EXCHANGES):
+        yield fabric.env.timeout(PAUSE)
+        start = fabric.now
+        sock = yield from _connect(fabric, netns, target)
+        if sock is None or not (yield from _exchange(fabric, sock, message)):
+            return None
+        yield fabric.call(sock.close(fabric.now))
+    return start, fabric.now + PAUSE
+
+
+def _connect(fabric: Fabric, netns: Netns, target: tuple[int, int]) -> Process:
+    sock = TcpSocket(netns)
+    sock.quickack = False
+    yield fabric.call(sock.connect(*target, fabric.now))
+    while sock.state is State.SYN_SENT and not sock.error:
+        yield fabric.ready(sock)
+    return None if sock.error else sock
+
+
+def _exchange(fabric: Fabric, sock: TcpSocket | UdpSocket, message: bytes) -> Process:
+    """True when the whole answer came, within a second."""
+    yield fabric.call(sock.send(message, fabric.now))
+    deadline, got = fabric.now + 1.0, 0
+    while got < len(message):
+        if not sock.inbox and not sock.error and fabric.now < deadline:
+            yield fabric.ready(sock, deadline - fabric.now)
+        if not sock.inbox:
+            return False
+        while sock.inbox:
+            data = sock.inbox.popleft()
+            got += len(data if isinstance(data, bytes) else data[0])
+        yield fabric.note(Kind.RECEIVE, sock.netns.label)
+    return True

@@ -10,7 +10,7 @@ from tests.sim.kernel.machines import pair, switched
 
 
 def test_every_step_kind_has_a_nominal_price():
-    assert set(NOMINAL) == set(Kind)
+    assert set(Kind) < set(NOMINAL)
 
 
 def test_steps_of_a_walk_are_stamped_one_after_the_other():
