@@ -1,0 +1,229 @@
+"""sockperf between two namespaces of the test's own, joined by a veth pair: no engine needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from live import netns, pinned, sockperf
+from live.sockperf import Mode
+from sim.errors import LabError
+
+NAMES = (f"hcsp-a-{os.getpid()}", f"hcsp-b-{os.getpid()}")
+THERE = "10.9.9.2"
+SHORT = 0.15
+"""Seconds: enough for whether it works, not for a figure."""
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[tuple[Path, Path]]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces")
+    if missing := sockperf.missing_tools():
+        pytest.skip(f"needs {', '.join(missing)}")
+    try:
+        one, other = (netns.create(name) for name in NAMES)
+        netns.veth(one, "eth0", other, "eth0")
+        netns.address(one, "eth0", "10.9.9.1/24")
+        netns.address(other, "eth0", f"{THERE}/24")
+        yield one, other
+    finally:
+        for name in NAMES:
+            netns.delete(name)
+
+
+@pytest.fixture
+def two_cpus() -> None:
+    if len(sockperf.cpus()) < 2:
+        pytest.skip("needs two CPUs")
+
+
+def processes() -> list[str]:
+    return [pid for name in NAMES for pid in subprocess.run(
+        ["ip", "netns", "pids", name], capture_output=True, text=True, check=True).stdout.split()]
+
+
+def at_rest(pid: int) -> bool:
+    """A stop is noticed at the next return to user space, which may be on another CPU."""
+    deadline = time.monotonic() + 1
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def test_both_ends_that_block_share_a_cpu() -> None:
+    mode = Mode.blocking("udp")
+    assert mode.client_cpu == mode.server_cpu and not mode.spin
+
+
+def test_a_machine_with_one_cpu_has_none_for_each_end_to_poll_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockperf, "cpus", lambda: [3])
+    assert Mode.blocking("tcp") == Mode("tcp", False, 3, 3)
+    with pytest.raises(LabError, match="two CPUs"):
+        Mode.spinning("tcp")
+
+
+def test_a_machine_without_sockperf_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pinned, "missing", lambda program: [program])
+    with pytest.raises(LabError, match="latency needs sockperf") as error:
+        sockperf.ping_pong(Path("/run/netns/nowhere"), THERE, 1, Mode.blocking("tcp"))
+    assert "apt-get install sockperf" in str(error.value.mend)
+
+
+@pytest.mark.live
+def test_crossing_a_veth_costs_more_than_loopback(wire: tuple[Path, Path]) -> None:
+    one, other = wire
+    mode = Mode.blocking("tcp")
+    with sockperf.answering(other, 11111, mode):
+        across = [sockperf.ping_pong(one, THERE, 11111, mode, seconds=0.3) for _ in range(2)]
+        home = [sockperf.ping_pong(other, "127.0.0.1", 11111, mode, seconds=0.3) for _ in range(2)]
+    assert 1e-6 < min(run.p50 for run in home) < min(run.p50 for run in across) < 1e-3
+    assert all(run.observations > 500 and run.percentiles[25.0] <= run.p50 <= run.percentiles[99.9] for run in across)
+    assert not processes()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_both_ends_may_poll_and_the_server_rests_meanwhile(
+    wire: tuple[Path, Path], two_cpus: None, protocol: str,
+) -> None:
+    one, other = wire
+    mode = Mode.spinning(protocol)
+    with sockperf.answering(other, 11111, mode, rests=True) as server:
+        assert at_rest(server.pid)
+        with sockperf.asking(one, THERE, 11111, mode, seconds=SHORT) as client:
+            run = client.measure(server)
+        assert at_rest(server.pid)
+    assert 1e-6 < run.p50 < 1e-3
+    assert not processes()
+
+
+@pytest.mark.live
+def test_clients_wait_side_by_side_and_are_measured_in_any_order_each_on_its_own_server(
+    wire: tuple[Path, Path],
+) -> None:
+    one, other = wire
+    modes = [Mode.blocking(protocol) for protocol in ("tcp", "udp", "tcp", "udp")]
+    with ExitStack() as stack:
+        for port, mode in enumerate(modes, 12001):
+            stack.enter_context(sockperf.answering(other, port, mode))
+        clients = [stack.enter_context(sockperf.asking(one, THERE, port, mode, size=100, seconds=SHORT))
+                   for port, mode in enumerate(modes, 12001)]
+        runs = [client.measure() for client in reversed(clients)]
+    assert all(1e-6 < run.p50 < 1e-3 for run in runs)
+    assert not processes()
+
+
+@pytest.mark.live
+def test_connections_to_one_tcp_server_are_served_in_the_order_in_which_they_were_made(
+    wire: tuple[Path, Path],
+) -> None:
+    one, other = wire
+    mode = Mode.blocking("tcp")
+    with sockperf.answering(other, 11111, mode), ExitStack() as stack:
+        clients = [stack.enter_context(sockperf.asking(one, THERE, 11111, mode, seconds=SHORT)) for _ in range(3)]
+        assert all(1e-6 < client.measure().p50 < 1e-3 for client in clients)
+    assert not processes()
+
+
+@pytest.mark.live
+def test_below_saturation_every_message_is_answered_and_beyond_it_some_are_lost(
+    wire: tuple[Path, Path], two_cpus: None,
+) -> None:
+    one, other = wire
+    with sockperf.answering(other, 11111, Mode.spinning("udp"), rests=True) as server:
+        loads = []
+        for rate in (2_000, sockperf.MOST):
+            with sockperf.loading(one, THERE, 11111, rate=rate, seconds=SHORT) as client:
+                loads.append(client.measure(server))
+    light, heavy = loads
+    assert light.offered == 2_000 and light.rate == pytest.approx(2_000, rel=0.2) and light.lost < 0.2
+    assert heavy.lost > 0.05 and heavy.goodput < heavy.rate < heavy.offered
+    assert heavy.goodput > light.goodput and heavy.percentiles[50.0] > light.percentiles[50.0]
+    assert not processes()
+
+
+@pytest.mark.live
+def test_the_receiver_preempts_the_server_and_the_sender_has_a_cpu_of_its_own(
+    wire: tuple[Path, Path], two_cpus: None,
+) -> None:
+    one, other = wire
+    mode = Mode.spinning("udp")
+    seen: list[tuple[bool, set[int], int]] = []
+
+    def begin(pid: int) -> None:
+        sockperf._receiver_first(pid, mode.server_cpu)
+        seen.extend((thread == pid, os.sched_getaffinity(thread), os.sched_getscheduler(thread))
+                    for thread in (int(entry) for entry in os.listdir(f"/proc/{pid}/task")))
+
+    with (sockperf.answering(other, 11111, mode, rests=True) as server,
+          sockperf.loading(one, THERE, 11111, rate=1000, seconds=SHORT) as client):
+        client._begin = begin
+        client.measure(server)
+    assert sorted(seen) == [(False, {mode.server_cpu}, os.SCHED_FIFO), (True, {mode.client_cpu}, os.SCHED_OTHER)]
+
+
+@pytest.mark.live
+def test_a_tcp_port_where_nobody_listens_is_refused_in_sockperfs_words(wire: tuple[Path, Path]) -> None:
+    one, _ = wire
+    with pytest.raises(LabError, match=rf"{THERE}:9: .*refused"):
+        sockperf.ping_pong(one, THERE, 9, Mode.blocking("tcp"))
+    assert not processes()
+
+
+@pytest.mark.live
+def test_a_udp_port_where_nobody_answers_is_an_error_in_time(wire: tuple[Path, Path]) -> None:
+    one, _ = wire
+    began = time.monotonic()
+    with pytest.raises(LabError, match="No messages were received from the server"):
+        sockperf.ping_pong(one, THERE, 9, Mode.blocking("udp"), seconds=SHORT)
+    assert time.monotonic() - began < sockperf.PAUSE + sockperf.GRACE
+    assert not processes()
+
+
+@pytest.mark.live
+def test_a_port_that_is_taken_is_an_error_that_names_it(wire: tuple[Path, Path]) -> None:
+    _, other = wire
+    mode = Mode.blocking("udp")
+    with (sockperf.answering(other, 11111, mode), pytest.raises(LabError, match="port 11111"),
+          sockperf.answering(other, 11111, mode)):
+        pass
+    assert not processes()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("rate", [0, sockperf.MOST + 1])
+def test_a_load_that_sockperf_cant_be_asked_for_is_refused(wire: tuple[Path, Path], two_cpus: None, rate: int) -> None:
+    with pytest.raises(LabError, match="messages a second"):
+        sockperf.under_load(wire[0], THERE, 9, rate=rate)
+
+
+@pytest.mark.live
+def test_a_message_shorter_than_sockperfs_header_is_refused(wire: tuple[Path, Path]) -> None:
+    with pytest.raises(LabError, match="smallest has 14"):
+        sockperf.ping_pong(wire[0], THERE, 9, Mode.blocking("tcp"), size=13)
+
+
+@pytest.mark.live
+def test_no_server_outlives_who_started_it(wire: tuple[Path, Path]) -> None:
+    code = ("from pathlib import Path; from live import sockperf; import time\n"
+            f"with sockperf.answering(Path({str(wire[1])!r}), 11111, sockperf.Mode.blocking('udp')) as server:\n"
+            "    print(server.pid, flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout and int(owner.stdout.readline())
+        assert len(processes()) == 1
+        owner.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while processes() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not processes()
