@@ -9,7 +9,8 @@ from sim.fabric.fabric import Fabric, Process
 from sim.fabric.responder import REQUEST
 from sim.kernel.datagram import PingSocket, UdpSocket
 from sim.kernel.netns import Netns
-from sim.kernel.tcp import State, TcpSocket
+from sim.kernel.tcp import TcpSocket
+from sim.kernel.tcp_states import State
 from sim.packet import dotted, ip
 from sim.spec import Dial
 from sim.trace import Answer, Kind, Outcome

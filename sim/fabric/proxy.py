@@ -8,7 +8,8 @@ from __future__ import annotations
 from sim.fabric.fabric import Fabric, Process
 from sim.kernel.datagram import UdpSocket
 from sim.kernel.netns import Netns
-from sim.kernel.tcp import State, TcpSocket
+from sim.kernel.tcp import TcpSocket
+from sim.kernel.tcp_states import State
 from sim.packet import dotted
 from sim.trace import Kind
 

@@ -8,6 +8,9 @@ from sim.kernel.socket import Socket
 from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Udp
 from sim.trace import DropReason, Kind, Outcome, Step
 
+HEADERS = 20 + 8
+"""IPv4, and UDP or ICMP."""
+
 
 class DatagramSocket(Socket):
     """What both kinds share: a datagram that can't leave is an error of the socket."""
@@ -18,6 +21,16 @@ class DatagramSocket(Socket):
         if refused is not None:
             self.error = refused
             yield from self.wake()
+
+    def mtu(self, destination: int) -> int:
+        """Of the device by which a datagram would leave; 0 without a route."""
+        route = self.netns.ip.route(destination)
+        return self.netns.device(route.dev).mtu if route else 0
+
+    def fits(self, destination: int, payload: int) -> bool:
+        """Whether it leaves in one piece; only then it carries DF (`__ip_make_skb`, with IP_PMTUDISC_WANT)."""
+        mtu = self.mtu(destination)
+        return not mtu or HEADERS + payload <= mtu
 
 
 class UdpSocket(DatagramSocket):
@@ -49,8 +62,8 @@ class UdpSocket(DatagramSocket):
         peer = to or self.remote
         assert peer is not None
         packet = Packet(
-            ip=IPv4(source or self.address, peer[0], Proto.UDP, 64, df=True), l4=Udp(self.port, peer[1]),
-            payload=payload, csum="partial",
+            ip=IPv4(source or self.address, peer[0], Proto.UDP, 64, df=self.fits(peer[0], len(payload))),
+            l4=Udp(self.port, peer[1]), payload=payload, csum="partial",
         )
         yield from self.emit(packet, now)
 
@@ -77,17 +90,15 @@ class PingSocket(DatagramSocket):
     def send(self, destination: int, seq: int, payload: bytes, now: float, *, strict: bool = False) -> Effects:
         """DF is set on what fits the MTU, and a larger message is cut (IP_PMTUDISC_WANT); `strict`: it is refused,
         EMSGSIZE (IP_PMTUDISC_DO, as `ping -M do`)."""
-        route = self.netns.ip.route(destination)
-        mtu = self.netns.device(route.dev).mtu if route else 0
-        fits = route is None or 28 + len(payload) <= mtu
+        fits = self.fits(destination, len(payload))
         packet = Packet(
             ip=IPv4(0, destination, Proto.ICMP, 64, df=fits),
             l4=Icmp(IcmpType.ECHO_REQUEST, 0, self.port, seq), payload=payload,
         )
         if strict and not fits:
             yield Step(Kind.SEND, self.netns.label, "", packet.snapshot())
-            yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(), f"{packet.size()} bytes, the MTU is {mtu}",
-                       reason=DropReason.MTU)
+            yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(),
+                       f"{packet.size()} bytes, the MTU is {self.mtu(destination)}", reason=DropReason.MTU)
             self.error = Outcome.TOO_LARGE
             yield from self.wake()
             return

@@ -1,7 +1,7 @@
 """TCP: the real handshake, data, orderly close, resets, retransmission (net/ipv4/tcp_input.c, tcp_output.c; RFC 9293).
 
 Sequence numbers are relative: each side's SYN is 0. What a state does with a segment is `receive`; who may go where is
-`CLOSING`, a table.
+a table in `tcp_states.py`.
 Data is acknowledged at once, as a young connection does (quickack mode), a FIN by the own FIN or after 40 ms.
 Left out: windows and congestion control, selective acknowledgements, urgent data, simultaneous open.
 """
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator
-from dataclasses import dataclass
-from enum import StrEnum
 
 from sim.kernel.effects import Effect, Effects, Timer
 from sim.kernel.netns import Netns
 from sim.kernel.socket import Socket
+from sim.kernel.tcp_states import ON_CLOSE, ON_FIN, ON_FIN_ACKED, Segment, State
 from sim.packet import IPv4, Packet, Proto, Tcp, TcpFlag
 from sim.trace import Kind, Outcome, Step
 
@@ -32,46 +31,6 @@ SYN_OPTIONS, OPTIONS = 20, 12
 a reset for nobody's segment has none."""
 RETRIES = 6
 """`net.ipv4.tcp_syn_retries`; the model gives up on data after as many."""
-
-
-class State(StrEnum):
-    LISTEN = "LISTEN"
-    SYN_SENT = "SYN-SENT"
-    SYN_RECV = "SYN-RECV"
-    ESTABLISHED = "ESTABLISHED"
-    FIN_WAIT1 = "FIN-WAIT-1"
-    FIN_WAIT2 = "FIN-WAIT-2"
-    CLOSING = "CLOSING"
-    CLOSE_WAIT = "CLOSE-WAIT"
-    LAST_ACK = "LAST-ACK"
-    TIME_WAIT = "TIME-WAIT"
-    CLOSED = "CLOSED"
-
-
-S = State
-ON_CLOSE = {S.SYN_RECV: S.FIN_WAIT1, S.ESTABLISHED: S.FIN_WAIT1, S.CLOSE_WAIT: S.LAST_ACK}
-"""Own close: the next state, when a FIN must be sent."""
-ON_FIN = {S.SYN_RECV: S.CLOSE_WAIT, S.ESTABLISHED: S.CLOSE_WAIT, S.FIN_WAIT1: S.CLOSING, S.FIN_WAIT2: S.TIME_WAIT}
-"""The peer's FIN arrives."""
-ON_FIN_ACKED = {S.FIN_WAIT1: S.FIN_WAIT2, S.CLOSING: S.TIME_WAIT, S.LAST_ACK: S.CLOSED}
-"""The own FIN is acknowledged."""
-
-
-@dataclass(slots=True)
-class Segment:
-    """Sent and not yet acknowledged."""
-
-    seq: int
-    flags: TcpFlag
-    payload: bytes
-    tries: int = 0
-    sent: float = 0.0
-    packet: Packet | None = None
-    """As it was last sent."""
-
-    @property
-    def end(self) -> int:
-        return self.seq + len(self.payload) + bool(self.flags & TcpFlag.SYN) + bool(self.flags & TcpFlag.FIN)
 
 
 class TcpSocket(Socket):
@@ -146,10 +105,10 @@ class TcpSocket(Socket):
         yield from self._transmit(segment, now)
 
     def _transmit(self, segment: Segment, now: float) -> Effects:
-        segment.tries, segment.sent = segment.tries + 1, now
+        segment.tries += 1
         # what still waits for ARP in the own namespace is not sent again (`skb_still_in_host_queue`)
         if segment.packet is None or not self.netns.holds(segment.packet):
-            segment.packet = self._packet(segment.seq, segment.flags, segment.payload)
+            segment.sent, segment.packet = now, self._packet(segment.seq, segment.flags, segment.payload)
             yield from self._output(segment.packet, now)
 
         def again(later: float) -> Effects:
@@ -166,9 +125,13 @@ class TcpSocket(Socket):
 
     def _rto(self, segment: Segment) -> float:
         if segment.flags & TcpFlag.SYN:
-            linear = max(1, int(self.netns.sysctls[SYN_LINEAR_TIMEOUTS])) if self.state is State.SYN_SENT else 1
-            return SYN_RTO * 2.0 ** max(0, segment.tries - linear)
+            return SYN_RTO * 2.0 ** self._backoff(segment)
         return (self.rtt + max(2 * self.rtt, MIN_RTO)) * 2.0 ** (segment.tries - 1)  # tcp_rtt_estimator's first sample
+
+    def _backoff(self, segment: Segment) -> int:
+        """How often a SYN's timeout has doubled."""
+        linear = max(1, int(self.netns.sysctls[SYN_LINEAR_TIMEOUTS])) if self.state is State.SYN_SENT else 1
+        return max(0, segment.tries - linear)
 
     def _packet(self, seq: int, flags: TcpFlag, payload: bytes) -> Packet:
         assert self.remote is not None
@@ -283,8 +246,14 @@ class TcpSocket(Socket):
 
     def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
         """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`). A smaller
-        path MTU is no error, the next segments are smaller."""
+        path MTU is no error, the next segments are smaller. But first, where host or network can't be reached, one
+        doubling of the timeout is taken back, and a SYN that is then overdue goes out (`tcp_ld_RTO_revert`, RFC 6069).
+        """
         if self.state is State.SYN_SENT and outcome is not Outcome.TOO_LARGE:
+            syn = self.unacked[0]
+            late = now - syn.sent - SYN_RTO * 2.0 ** (self._backoff(syn) - 1)
+            if outcome in (Outcome.HOST_UNREACHABLE, Outcome.NET_UNREACHABLE) and self._backoff(syn) and late >= 0:
+                yield from self._transmit(syn, now)
             self.error = outcome
             self._gone()
             yield from self.wake()

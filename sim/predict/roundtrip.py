@@ -17,7 +17,8 @@ from sim.fabric.fabric import Fabric, Process
 from sim.fabric.turns import Turn, turns
 from sim.kernel.datagram import UdpSocket
 from sim.kernel.netns import Netns
-from sim.kernel.tcp import State, TcpSocket
+from sim.kernel.tcp import TcpSocket
+from sim.kernel.tcp_states import State
 from sim.kernel.veth import Link
 from sim.packet import ip
 from sim.spec import Question, Spec

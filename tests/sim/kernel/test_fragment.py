@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.kernel.datagram import PingSocket
+from sim.kernel.datagram import PingSocket, UdpSocket
 from sim.kernel.fragment import Reassembly, fragments, is_fragment
 from sim.kernel.netns import Netns
 from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Udp, ip
@@ -90,6 +90,17 @@ def test_a_router_cuts_what_may_be_cut() -> None:
     sock, steps = ping(left, "10.2.0.2", 1473)
     assert sock.inbox
     assert [p.size() for p in seen(steps, "router:r2", "out")] == [996, 524, 21]
+
+
+def test_a_udp_datagram_larger_than_the_mtu_passes_a_router_that_tracks_connections() -> None:
+    left, router, right = routed()
+    router.iptables("-t nat -A POSTROUTING -o r2 -j MASQUERADE")
+    server, client = UdpSocket(right, port=7), UdpSocket(left)
+    right.sockets.bind(server)
+    assert client.connect(ip("10.2.0.2"), 7)
+    steps = settle(client.send(bytes(2000), 0.0))
+    assert [len(payload) for payload, *_ in server.inbox] == [2000]
+    assert not any(p.ip and p.ip.df for p in seen(steps, "router:r2", "out"))
 
 
 def test_a_router_that_tracks_connections_puts_together_before_it_cuts() -> None:

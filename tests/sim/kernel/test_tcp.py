@@ -1,5 +1,8 @@
+import pytest
+
 from sim.fabric.fabric import Fabric
-from sim.kernel.tcp import State, TcpSocket
+from sim.kernel.tcp import TcpSocket
+from sim.kernel.tcp_states import State
 from sim.packet import TcpFlag, flag_names, ip
 from sim.trace import Kind, Outcome
 from tests.sim.kernel.machines import pair
@@ -99,3 +102,15 @@ def test_own_segments_leave_their_checksum_to_the_device_and_resets_do_not():
     seen = [s for s in fabric.trace() if s.kind is Kind.SEEN and s.point == "a:eth0"]
     csum = [s.packet.csum for s in seen if "TCP" in str(s.packet)]
     assert csum == ["partial", "valid"]
+
+
+@pytest.mark.parametrize(("linear", "asked"), [("0", 4), ("4", 3)], ids=["6.1", "6.5 and later"])
+def test_a_syn_that_is_overdue_goes_out_once_more_when_the_host_is_unreachable(linear, asked):
+    """RFC 6069: the news takes a doubling of the timeout back. Since 6.5 the first timeouts don't double."""
+    a, _ = pair()
+    a.sysctls["net.ipv4.tcp_syn_linear_timeouts"] = linear
+    fabric, sock = Fabric(), TcpSocket(a, 0, 20000)
+    fabric.walk(sock.connect(ip("10.0.0.77"), 80, 0.0))
+    fabric.env.run(until=3.5)
+    arp = [s for s in fabric.trace() if s.kind is Kind.SEEN and s.point == "a:eth0" and s.packet.arp]
+    assert len(arp) == asked and sock.error is Outcome.HOST_UNREACHABLE
