@@ -40,8 +40,9 @@ lint: setup ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: setup ## measure and predict host mode versus NAT: results/host-vs-nat/ (root, about nine minutes)
-	@$(BIN)/python -m experiments.host_vs_nat
+bench: setup ## calibrate, run every experiment, and print how far the forecasts were off: results/ (root, a quiet machine)
+	@$(BIN)/hopcast calibrate --rounds 6
+	@$(BIN)/hopcast experiment all
 
 fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SEEDS="1 2 3" (root)
 	@$(BIN)/python -m tests.live.random_topology $(SEEDS)

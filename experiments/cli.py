@@ -1,7 +1,8 @@
 """`hopcast`: the commands. Tables go to stdout, progress and complaints to stderr; `--json` prints JSON only.
 
 Exit codes: 0 all agreed (or nothing to compare), 1 prediction and measurement disagree, 2 the input is wrong, 3 it
-can't be done here, 130 interrupted, 141 the reader of the pipe has gone. A mistake is one line, never a traceback.
+can't be done here, 4 a measured time is no reference, 130 interrupted, 141 the reader of the pipe has gone.
+A mistake is one line, never a traceback.
 Whatever needs the live half or matplotlib is imported by the command that needs it: predicting starts fast.
 """
 
@@ -24,6 +25,7 @@ from typer.core import TyperGroup
 
 from experiments import render, results
 from experiments.lab_commands import lab_app
+from experiments.performance import commands as performance
 from sim import compose, questions
 from sim.errors import HopcastError, LabError, PlumbError, SpecError
 from sim.fabric.costs import CostModel
@@ -62,7 +64,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
     help="Forecasts every hop of Docker networking, then proves the forecast on real Docker Engines.",
-    epilog="Exit codes: 0 agreed, 1 disagreed, 2 bad input, 3 can't run here.",
+    epilog="Exit codes: 0 agreed, 1 disagreed, 2 bad input, 3 can't run here, 4 too busy for a reference.",
 )
 app.add_typer(lab_app, name="lab")
 
@@ -282,6 +284,9 @@ def demo(
     for name, why in done.failed.items():
         complain(f"the lab of {name} failed: {why}")
     raise typer.Exit(done.exit_code)
+
+
+performance.register(app, on_stderr)
 
 
 def main() -> None:

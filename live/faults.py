@@ -7,8 +7,8 @@ way there: the carrier is gone, what dies with an engine is dead, the swarm's ot
 * `link down`: the switch's port goes down, so the host's uplink has no carrier, as with a cut cable.
 * `engine killed`: SIGKILL to dockerd. Mended by starting it again with the same data; it ends the containers that it
   finds running. Those with a restart policy the lab starts itself, one after the other in the Spec's order, when a
-  swarm's manager that was killed has taken their addresses back: the engine would start them all at once, and their addresses would
-  come in any order, lower or higher than those that are still held.
+  swarm's manager that was killed has taken their addresses back: the engine would start them all at once, and their
+  addresses would come in any order, lower or higher than those that are still held.
 * `node left`: `docker swarm leave` on a worker. Mended by joining again; that gives no container its network back.
 
 * `node drained`: see `live/drain.py`.

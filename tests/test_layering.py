@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.performance.commands import STUDIES
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ("sim", "live", "experiments")
 
@@ -43,13 +45,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """Package or module -> what it may import besides itself. The longest name that fits a file decides."""
 
-PREDICTORS = ("sim.predict", "sim.faults", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric")
-OBSERVERS = ("experiments.measure", "experiments.micro_vm", "live.capture", "live.cold", "live.latency", "live.links",
-             "live.names", "live.probe", "live.rules")
+PREDICTORS = ("sim.predict", "sim.faults", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric",
+              "experiments.performance.model", "experiments.performance.known")
+OBSERVERS = ("experiments.measure", "experiments.micro_vm", "experiments.performance.session", "live.capture",
+             "live.cold", "live.connections", "live.iperf", "live.links", "live.names", "live.offloads", "live.probe",
+             "live.rules", "live.sockperf")
 MEETING_PLACES: dict[str, str] = {
     "experiments.cli": "starts the one or the other, and has the type of a progress callback from measure",
     "experiments.verify": "hands a finished prediction and a measurement to experiments/compare.py",
-    "experiments.host_vs_nat": "latency: predicted beside measured",
+    "experiments.performance.session": "drives the lab; of the model it has no more than the regimes' names",
+    "experiments.performance.calibration": "counts what is measured: measured seconds become prices of predicted steps",
+    "experiments.performance.bench": "starts a calibration",
+    "experiments.performance.study": "says how fast the machine is today: anchors measured, over what is known of them",
+    "experiments.performance.streams": "one flow as iperf3 measures it and as it is simulated",
+    **{f"experiments.performance.{name.replace('-', '_')}": f"an experiment: {asks}" for name, asks in STUDIES.items()},
 }
 """The only files that see both a forecast being made and a measurement being made."""
 

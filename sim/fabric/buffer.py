@@ -1,4 +1,4 @@
-"""A UDP socket's receive buffer: how many datagrams wait before one is dropped (net/ipv4/udp.c).
+"""A UDP socket's buffers: how many datagrams wait before one is dropped (net/ipv4/udp.c), and before who sends waits.
 
 SO_RCVBUF counts the memory that a datagram takes (`skb->truesize`), not its bytes: 212992 bytes hold 256 small ones.
 The reader takes what waits in one go (`reader_queue`) and gives its memory back when that is read, or a quarter of the
@@ -14,6 +14,9 @@ from typing import Generic, TypeVar
 
 RMEM_DEFAULT = 212992
 """net.core.rmem_default."""
+
+WMEM_DEFAULT = 212992
+"""net.core.wmem_default."""
 
 IP_HEADER, UDP_HEADER = 20, 8
 LINK_ROOM = 16 + 15
@@ -76,3 +79,26 @@ class ReceiveBuffer(Generic[Item]):
             self.allocated -= self._read
             self._read = 0
         return item
+
+
+class SendBuffer:
+    """What a sending socket is charged for: its datagrams in queues of devices, until they have left those
+    (sock_alloc_send_pskb in net/core/sock.c). While they fill it, who sends waits."""
+
+    def __init__(self, limit: int = WMEM_DEFAULT) -> None:
+        self.limit = limit
+        self._charged: deque[tuple[float, int]] = deque()
+        self._allocated = 0
+
+    def charge(self, leaves: float, size: int) -> None:
+        """A datagram of truesize `size` waits until `leaves`, and no shorter than those before it."""
+        self._charged.append((leaves, size))
+        self._allocated += size
+
+    def free_at(self, now: float) -> float:
+        """From when on another datagram is taken: one is as long as there is any room, though it need not fit."""
+        while self._charged and (self._charged[0][0] <= now or self._allocated >= self.limit):
+            leaves, size = self._charged.popleft()
+            self._allocated -= size
+            now = max(now, leaves)
+        return now

@@ -8,7 +8,8 @@ What is modelled is `sockperf under-load --reply-every=1` over UDP, as `live/soc
 * CPU 1: the server polls, reads one datagram, answers, and carries the answer to the client's socket. That wakes the
   client's receiver, a FIFO thread on the same CPU: it runs as soon as the server's system call is over, and when it
   blocks again the CPU is switched back (`preemption.py`).
-* The server's socket has a receive buffer that overflows; a cable with a rate is a token bucket that does.
+* The server's socket has a receive buffer that overflows; a cable with a rate is a token bucket that does, unless the
+  sender must wait before: while its packets are in the queues of its own machine or of the wire, they fill its socket.
 
 The time of a message runs from the moment before it is sent until its answer is read, as sockperf's does. One message
 alone takes what its turns cost together, and the preemption; the full simulation (`sim/fabric/fabric.py`) says which
@@ -32,14 +33,14 @@ import simpy
 from sim.errors import SpecError
 
 from .bucket import TokenBucket
-from .buffer import RMEM_DEFAULT, ReceiveBuffer, truesize
+from .buffer import RMEM_DEFAULT, ReceiveBuffer, SendBuffer, truesize
 from .cables import cables, cross, wire_bytes
 from .costs import BLOCKING, SPINNING, CostModel, Counts
 from .cpu import Cpu, Priority, after, stolen_share
 from .preemption import Preemption, split
+from .sampling import Draws, percentiles
 from .turns import Turn
 
-PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 MESSAGE = 14
 """Bytes: sockperf's smallest message."""
 WARM_UP = 0.4
@@ -151,6 +152,7 @@ class _Flow:
         self.interruptions = apart.interruptions
         self.cpus = tuple(Cpu(self.env, apart.interruptions, self.random) for _ in range(2))
         self.there, self.back = cables(self.forward), cables(self.serve)
+        self.outbox, self.memory = SendBuffer(), memory
         self.sent: list[float] = []
         self.took: dict[int, float] = {}
         self.answers = 0
@@ -181,9 +183,18 @@ class _Flow:
     def _served(self, message: int) -> None:
         self._carry(self.back, self.serve, self.receiver, message)
 
-    def _carry(self, buckets: Sequence[TokenBucket], turn: Turn, to: _Reader, message: int) -> None:
+    def _send(self, message: int) -> None:
+        now, own = self.env.now, self.there[:self.forward.held]
+        left = cross(own, now, wire_bytes(self.forward)) if own else now
+        if left is None:
+            return
+        if left > now:
+            self.outbox.charge(left, self.memory)
+        self._carry(self.there[self.forward.held:], self.forward, self.server, message, left)
+
+    def _carry(self, buckets: Sequence[TokenBucket], turn: Turn, to: _Reader, message: int, since: float = 0.0) -> None:
         now = self.env.now
-        arrives = cross(buckets, now, wire_bytes(turn)) if buckets else now
+        arrives = cross(buckets, max(now, since), wire_bytes(turn)) if buckets else max(now, since)
         if arrives is None:
             return
         if arrives > now:
@@ -242,7 +253,11 @@ class _Flow:
             return self.draw_forward()
 
         def sent() -> None:
-            self._carry(self.there, self.forward, self.server, len(self.sent) - 1)
+            free = self.outbox.free_at(self.env.now)
+            if free > self.env.now:
+                after(self.env, free - self.env.now, sent)
+                return
+            self._send(len(self.sent) - 1)
             pace()
 
         pace()
@@ -260,28 +275,6 @@ class _Flow:
             rate, messages / span, (end.answers - start.answers) / span, 1 - len(times) / messages,
             sum(times) / len(times) if times else math.nan, percentiles(times),
             (min(1.0, (end.first - start.first) / span), min(1.0, (end.second - start.second) / span)))
-
-
-class Draws:
-    """Draws of the time that some steps take. After `POOL` of them the old ones are drawn from: that is quicker."""
-
-    POOL = 2000
-
-    def __init__(self, costs: CostModel, counts: Counts, random: Random) -> None:
-        self._costs, self._counts, self._random = costs, counts, random
-        self._pool: list[float] = []
-
-    def __call__(self) -> float:
-        pool = self._pool
-        if len(pool) >= self.POOL:
-            return pool[int(self._random.random() * self.POOL)]
-        pool.append(self._costs.sample(self._counts, self._random))
-        return pool[-1]
-
-
-def percentiles(times: Sequence[float], of: Sequence[float] = PERCENTILES) -> dict[float, float]:
-    """By nearest rank, of sorted times; none of none."""
-    return {p: times[min(len(times) - 1, max(0, math.ceil(len(times) * p / 100) - 1))] for p in of} if times else {}
 
 
 def _nothing() -> None:

@@ -19,7 +19,7 @@ from sim.errors import SpecError
 from .cables import cables, cross, wire_bytes
 from .costs import BLOCKING, SPINNING, CostModel
 from .cpu import Cpu, after
-from .load import PERCENTILES, Draws, percentiles
+from .sampling import PERCENTILES, Draws, percentiles
 from .turns import CLIENT, Turn
 
 

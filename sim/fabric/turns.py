@@ -21,12 +21,15 @@ CLIENT, SERVER, PROXY = "client", "server", "proxy"
 @dataclass(frozen=True, slots=True)
 class Turn:
     """`counts`: its steps; `size`: bytes of the IP packet that leaves in it, without tunnels (0: nothing leaves);
-    `rates`: of the cables that it crosses with a limited rate, bit/s, in their order."""
+    `rates`: of the cables that it crosses with a limited rate, bit/s, in their order. `held`: the packet is still the
+    sending socket's in so many of them, for it crosses them before another machine's IP layer has it (`skb_orphan` in
+    ip_rcv; neither a veth nor a bridge takes it off the socket)."""
 
     program: str
     counts: Counts
     size: int = 0
     rates: tuple[float, ...] = ()
+    held: int = 0
 
 
 def turns(steps: Sequence[Step], rate_of: Callable[[Step], float] = lambda step: 0.0) -> list[Turn]:
@@ -44,5 +47,20 @@ def turns(steps: Sequence[Step], rate_of: Callable[[Step], float] = lambda step:
         program = CLIENT if number in (0, len(parts) - 1) else PROXY if Kind.PROXY in kinds else SERVER
         sent = next((step.packet for step in part if step.kind is Kind.SEND and step.packet is not None), None)
         rates = tuple(rate for step in part if step.kind is Kind.LINK and (rate := rate_of(step)))
-        found.append(Turn(program, count(part), sent.size() if sent is not None else 0, rates))
+        own = part[:_forwarded(part)]
+        held = sum(1 for step in own if step.kind is Kind.LINK and rate_of(step))
+        found.append(Turn(program, count(part), sent.size() if sent is not None else 0, rates, held))
     return found
+
+
+def _forwarded(part: Sequence[Step]) -> int:
+    """Where another IP layer than the sender's has the packet: at the first route beyond its own and its tunnels'."""
+    own = 0
+    for place, step in enumerate(part):
+        if step.kind in (Kind.SEND, Kind.ENCAP):
+            own += 1
+        elif step.kind is Kind.ROUTE:
+            own -= 1
+            if own < 0:
+                return place
+    return len(part)

@@ -162,7 +162,7 @@ def test_the_receiver_preempts_the_server_and_the_sender_has_a_cpu_of_its_own(
     seen: list[tuple[bool, set[int], int]] = []
 
     def begin(pid: int) -> None:
-        sockperf._receiver_first(pid, mode.server_cpu)
+        pinned.receiver_first(pid, mode.server_cpu, sockperf.FIRST)
         seen.extend((thread == pid, os.sched_getaffinity(thread), os.sched_getscheduler(thread))
                     for thread in (int(entry) for entry in os.listdir(f"/proc/{pid}/task")))
 
@@ -171,6 +171,20 @@ def test_the_receiver_preempts_the_server_and_the_sender_has_a_cpu_of_its_own(
         client._begin = begin
         client.measure(server)
     assert sorted(seen) == [(False, {mode.server_cpu}, os.SCHED_FIFO), (True, {mode.client_cpu}, os.SCHED_OTHER)]
+
+
+@pytest.mark.live
+def test_sender_and_server_are_real_time_programs_while_a_load_is_counted_and_ordinary_ones_after_it(
+    wire: tuple[Path, Path], two_cpus: None,
+) -> None:
+    one, other = wire
+    with (sockperf.answering(other, 11111, Mode.spinning("udp"), rests=True) as server,
+          sockperf.loading(one, THERE, 11111, rate=1000, seconds=SHORT) as client):
+        both = client.process.pid, server.pid
+        with client._undisturbed(server):
+            assert [os.sched_getscheduler(pid) for pid in both] == [os.SCHED_FIFO, os.SCHED_FIFO]
+        assert [os.sched_getscheduler(pid) for pid in (*both, 0)] == [os.SCHED_OTHER] * 3
+        assert client.measure(server).lost < 0.2
 
 
 @pytest.mark.live

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.fabric.buffer import ReceiveBuffer, truesize
+from sim.fabric.buffer import ReceiveBuffer, SendBuffer, truesize
 
 
 @pytest.mark.parametrize(("payload", "memory"), [
@@ -52,3 +52,18 @@ def test_what_is_read_is_what_was_taken_in_its_order_and_no_memory_stays_behind(
     while buffer:
         read.append(buffer.get())
     assert read == taken and buffer.allocated == 0
+
+
+def test_sending_socket_takes_a_datagram_while_there_is_any_room():
+    buffer = SendBuffer(1000)
+    buffer.charge(5.0, 600)
+    assert buffer.free_at(1.0) == 1.0
+    buffer.charge(6.0, 600)
+    assert buffer.free_at(1.0) == 5.0
+
+
+def test_sending_socket_is_not_charged_for_what_has_left():
+    buffer = SendBuffer(1000)
+    buffer.charge(5.0, 2000)
+    assert buffer.free_at(5.0) == 5.0
+    assert buffer.free_at(5.0) == 5.0

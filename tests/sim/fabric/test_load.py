@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from sim.errors import SpecError
 from sim.fabric.costs import BLOCKING, SPINNING, CostModel, Interruption
-from sim.fabric.load import percentiles, run, saturation
+from sim.fabric.load import run, saturation
 from sim.fabric.preemption import Preemption
+from sim.fabric.sampling import percentiles
 from sim.fabric.turns import Turn
 from sim.trace import Kind
 
@@ -134,6 +135,15 @@ def test_slow_cable_carries_its_rate_and_queues_for_its_limit():
     # tc makes the limit of 50 ms and of the burst, whose tokens are long used up.
     assert loaded.percentiles[50.0] == pytest.approx(0.05 + 65536 * 8 / 10e6, rel=0.02)
     assert saturation(COSTS, forward, SERVE, RECEIVE) == pytest.approx(most, rel=0.05)
+
+
+def test_sender_waits_while_its_own_packets_fill_its_socket():
+    own = Turn("client", FORWARD.counts, 42, rates=(10e6,), held=1)
+    most = 10e6 / (56 * 8)
+    loaded = run(COSTS, own, SERVE, RECEIVE, rate=1.5 * most, messages=10000)
+    assert loaded.lost == 0 and loaded.sent_rate == pytest.approx(most, rel=0.01)
+    # 212992 bytes of send buffer hold 256 small datagrams, and one more waits to be taken.
+    assert loaded.percentiles[50.0] == pytest.approx(257 / most, rel=0.01)
 
 
 def test_cable_of_the_way_back_loses_answers():

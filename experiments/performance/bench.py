@@ -1,0 +1,74 @@
+"""The calibration as a file, and how far its forecasts can be trusted: `hopcast calibrate` and `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from experiments import results
+from experiments.performance import machine
+from experiments.performance.calibration import Calibration, Row
+from experiments.performance.calibration import calibrate as measure
+from experiments.performance.intervals import Interval
+from experiments.performance.known import document
+from experiments.performance.model import Model
+from experiments.performance.quality import Quality, judge
+from experiments.performance.reference import NOISY, NOISY_EXIT_CODE
+from experiments.performance.session import Progress, Say, session
+from experiments.provenance import provenance
+
+
+def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tuple[Calibration, int]:
+    """Measure, fit and write results/costs/MACHINE.json (or `out`); the calibration and the exit code. A noisy run does
+    not replace a quiet one's file."""
+    with session(say=say) as within:
+        found = measure(within, Model(within.spec), number=rounds, progress=progress)
+        engine = within.engine
+    quality = judge(found.series(), found.noise)
+    about = provenance(engine=engine, seed=0) | {"rounds": rounds, "noise": quality.as_dict()}
+    path = out or _place(quality)
+    results.write_json(path, document(found.as_dict(), machine.name(), about))
+    say(f"wrote {path}" + ("" if quality.quiet else f", no reference: {quality}"))
+    return found, 0 if quality.quiet else NOISY_EXIT_CODE
+
+
+def _place(quality: Quality) -> Path:
+    path = results.folder("costs") / f"{machine.name()}.json"
+    return path if quality.quiet or not path.exists() else NOISY / "costs" / path.name
+
+
+def told(found: Calibration) -> list[str]:
+    """The table for people: each regime's round trips by fits that never saw them."""
+    lines = []
+    for regime in found.model.regimes:
+        rows = found.of(regime)
+        errors = found.errors(regime)
+        lines += [f"{regime}: {len(rows)} round trips; each predicted by a fit that never saw its way: median error "
+                  f"{100 * median(errors):.1f} %, worst {100 * max(errors):.1f} %"]
+        lines += [_line(row) for row in rows]
+        lines += [f"  not told apart: {', '.join(group)}" for group in found.open[regime] if len(group) > 1]
+    wrong = misordered(found.rows)
+    lines.append(f"order: {wrong[0]} of {wrong[1]} pairs with separate intervals are predicted in the wrong order")
+    return lines
+
+
+def _line(row: Row) -> str:
+    note = f"  (extrapolated: no other way has {', '.join(row.unknown)})" if row.unknown else ""
+    return (f"  {row.case.name:<62} measured {_us(row.measured)}  predicted {_us(row.left_out)} "
+            f"{100 * row.error:+6.1f} %{note}")
+
+
+def _us(span: Interval) -> str:
+    return f"{span.value * 1e6:6.2f} [{span.low * 1e6:.2f}, {span.high * 1e6:.2f}] µs"
+
+
+def misordered(rows: Sequence[Row]) -> tuple[int, int]:
+    """Of all pairs in one regime whose measured intervals don't overlap: how many are predicted the other way round."""
+    wrong = pairs = 0
+    for index, one in enumerate(rows):
+        for other in rows[index + 1:]:
+            if one.case.regime == other.case.regime and one.measured.apart(other.measured):
+                pairs += 1
+                wrong += (one.measured.value < other.measured.value) != (one.left_out.value < other.left_out.value)
+    return wrong, pairs

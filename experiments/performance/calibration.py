@@ -1,0 +1,157 @@
+"""`hopcast calibrate`: small round trips in a lab, their counted steps, and the prices that make the one of the other.
+
+Each regime has its own prices, and the first one's are the prior of the others: what a path can't tell there stays as
+it is here. Beside the prices a regime has what its round trips say of spread: `variation` from the quartiles, and from
+the tails the machine's interruptions.
+
+Every way is then predicted by a fit that never saw it, whole: neither its TCP nor its UDP, nor any other way that takes
+the very same steps. That error is what a prediction for somebody's own network can be trusted to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from experiments.performance.cases import REGIMES, Case, cases
+from experiments.performance.fit import forecast, indistinct
+from experiments.performance.intervals import Interval, interval
+from experiments.performance.model import Model
+from experiments.performance.session import Progress, Session, rounds
+from live.noise import Noise
+from live.sockperf_output import Latency
+from sim.fabric.costs import NOMINAL, CostModel, Counts, Interruption
+
+ROUNDS = 3
+"""What fits into five minutes; `make bench` takes more."""
+QUARTILES = 1.349
+"""Interquartile range of a normal distribution, in standard deviations."""
+DRAWS = 60
+"""For the interval of each way that is left out."""
+TAILS = (0.99, 0.999, 0.9999, 0.99999)
+"""Percentiles that sockperf tells beyond the body of the distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case: `measured` with its interval over rounds, `fitted` with all data, `left_out` by a fit without its way.
+    `unknown`: its steps that no other way has, so that only the prior prices them: it is extrapolated. Seconds."""
+
+    case: Case
+    counts: Counts
+    rounds: tuple[float, ...]
+    measured: Interval
+    fitted: float
+    left_out: Interval
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def error(self) -> float:
+        """Of the fit that never saw this way, relative to what was measured."""
+        return self.left_out.value / self.measured.value - 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.case.name, "way": self.case.way.name, "protocol": self.case.protocol, "size": self.case.size,
+            "regime": self.case.regime, "counts": dict(sorted(self.counts.items())), "rounds": list(self.rounds),
+            "measured": self.measured.as_dict(), "fitted": self.fitted,
+            "predicted": self.left_out.as_dict(), "error": self.error, "unknown": list(self.unknown)}
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """`model` has all regimes. `prices`: regime -> regressor -> interval. `open`: regime -> groups that the data can't
+    tell apart."""
+
+    model: CostModel
+    rows: tuple[Row, ...]
+    prices: Mapping[str, Mapping[str, Interval]]
+    open: Mapping[str, list[list[str]]]
+    noise: Noise
+
+    def of(self, regime: str) -> list[Row]:
+        return [row for row in self.rows if row.case.regime == regime]
+
+    def errors(self, regime: str = "") -> list[float]:
+        """Absolute relative errors of the fits that left a way out."""
+        return [abs(row.error) for row in self.rows if regime in ("", row.case.regime)]
+
+    def series(self) -> dict[str, Sequence[float]]:
+        """For `quality.judge`."""
+        return {f"{row.case.name}, {row.case.regime}": row.rounds for row in self.rows}
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `CostModel.load` reads, with what it rests on."""
+        return {
+            "unit": "seconds a step",
+            "regimes": {name: self.model.regimes[name].as_dict() | {
+                "intervals": {kind: span.as_dict() for kind, span in self.prices[name].items()},
+                "not_told_apart": self.open[name]} for name in self.model.regimes},
+            "fitted_on": [row.as_dict() for row in self.rows]}
+
+
+def calibrate(within: Session, model: Model, *, number: int = ROUNDS, progress: Progress) -> Calibration:
+    """Measure all cases `number` times, and fit."""
+    asked = cases(model)
+    found, noise = rounds(asked, within.latencies, number, progress, "calibrating")
+    return evaluate(model, found, noise, progress)
+
+
+def evaluate(model: Model, found: Mapping[Case, Sequence[Latency]], noise: Noise,
+             progress: Progress = lambda what, done, total: None) -> Calibration:
+    """The fits, of what was measured."""
+    rows: list[Row] = []
+    regimes: dict[str, CostModel] = {}
+    prices: dict[str, Mapping[str, Interval]] = {}
+    unclear: dict[str, list[list[str]]] = {}
+    prior: Mapping[str, float] = NOMINAL
+    done, total = 0, len(found)
+    for regime in (name for name in REGIMES if any(case.regime == name for case in found)):
+        mine = [case for case in found if case.regime == regime]
+        counts = {case.name: case.counts(model) for case in mine}
+        times = {case.name: [run.p50 for run in found[case]] for case in mine}
+        fitted, _, prices[regime] = forecast(counts, times, {}, prior=prior)
+        unclear[regime] = indistinct(list(counts.values()), prior)
+        regimes[regime] = spread(replace(fitted, source=regime), counts, {case.name: found[case] for case in mine})
+        for case in mine:
+            progress("leaving each way out", done, total)
+            rows.append(_row(case, mine, counts, times, fitted, prior))
+            done += 1
+        prior = {kind: fitted.prices.get(kind, 0.0) or nominal for kind, nominal in NOMINAL.items()}
+    progress("leaving each way out", total, total)
+    first = next(iter(regimes.values()))
+    return Calibration(replace(first, regimes=regimes), tuple(rows), prices, unclear, noise)
+
+
+def _row(case: Case, mine: Sequence[Case], counts: Mapping[str, Counts], times: Mapping[str, Sequence[float]],
+         fitted: CostModel, prior: Mapping[str, float]) -> Row:
+    steps = counts[case.name]
+    shape = tuple(sorted(steps.items()))
+    others = {other.name: counts[other.name] for other in mine
+              if other.way != case.way and tuple(sorted(counts[other.name].items())) != shape}
+    known = {kind for row in others.values() for kind, n in row.items() if n}
+    unknown = tuple(sorted(kind for kind, n in steps.items() if n and kind not in known and NOMINAL.get(kind)))
+    predicted = forecast(others, times, {case.name: steps}, prior=prior, draws=DRAWS)[1][case.name]
+    rounds_of = tuple(times[case.name])
+    return Row(case, steps, rounds_of, interval(rounds_of), fitted.total(steps), predicted, unknown)
+
+
+def spread(model: CostModel, counts: Mapping[str, Counts], found: Mapping[str, Sequence[Latency]]) -> CostModel:
+    """The model with its `variation` and its `interruptions`: medians over all runs."""
+    variations, often, long = [], {tail: [] for tail in TAILS}, {tail: [] for tail in TAILS}  # type: ignore[var-annotated]
+    for name, runs in found.items():
+        unit = replace(model, variation=1.0).deviation(counts[name])
+        for run in runs:
+            body = (run.percentiles[75.0] - run.percentiles[25.0]) / QUARTILES
+            variations.append(body / unit)
+            for tail, beyond in zip(TAILS, (*TAILS[1:], 1.0), strict=True):
+                excess = run.percentiles.get(round(100 * tail, 3), run.p50) - run.p50
+                often[tail].append((beyond - tail) / run.p50)
+                long[tail].append(excess)
+    classes = tuple(Interruption(float(np.median(often[tail])), float(np.median(long[tail]))) for tail in TAILS)
+    return replace(model, variation=float(np.median(variations)),
+                   interruptions=tuple(each for each in classes if each.seconds > 0 and math.isfinite(each.per_second)))

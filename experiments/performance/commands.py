@@ -1,0 +1,97 @@
+"""`hopcast calibrate` and `hopcast experiment`: time, measured in a lab and predicted.
+
+Exit code 4: the run was made and written down, but the machine was too busy for it to be a reference.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from experiments import results
+from sim.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from experiments.performance.study import Study
+
+STUDIES = {
+    "host-vs-nat": "what a published port costs beside host mode",
+    "latency-by-driver": "round trips of every network driver, TCP and UDP, blocking and spinning",
+    "throughput-by-driver": "streams and datagrams of every network driver, offloads on and off",
+    "load-curves": "latency and loss against offered load, up to saturation and past it",
+    "conntrack-and-rules": "what rules, networks and published ports cost",
+    "overlay-mtu": "what the MTU of an overlay does to latency and throughput",
+}
+"""Command -> what it tells; the module has the name with underscores."""
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+Bar = Callable[[], AbstractContextManager[Callable[[str, int, int], None]]]
+
+
+def say(what: str) -> None:
+    print(what, file=sys.stderr)
+
+
+def register(app: typer.Typer, on_stderr: Bar) -> None:
+    """Adds the commands to `hopcast`."""
+
+    @app.command()
+    def calibrate(
+        out: Annotated[Path | None, typer.Option(help="instead of results/costs/MACHINE.json")] = None,
+        rounds: Annotated[int, typer.Option(min=1, max=50, help="how often each round trip is measured")] = 3,
+        json: Json = False,
+    ) -> None:
+        """Measure small round trips in a lab and fit what each step costs on this machine (under five minutes)."""
+        from experiments.performance import bench
+
+        with on_stderr() as progress:
+            done, code = bench.calibrate(out, rounds, say, progress)
+        if json:
+            sys.stdout.write(results.to_json(done.as_dict()))
+        else:
+            print(*bench.told(done), sep="\n")
+        raise typer.Exit(code)
+
+    @app.command()
+    def experiment(
+        name: Annotated[str, typer.Argument(help=f"one of: {', '.join(STUDIES)}; or all", show_default=False)],
+        out: Annotated[Path | None, typer.Option(help="instead of results/NAME")] = None,
+        rounds: Annotated[int | None, typer.Option(min=1, max=50, help="instead of what the experiment needs")] = None,
+        costs: Annotated[Path | None, typer.Option(help="instead of results/costs/MACHINE.json")] = None,
+        json: Json = False,
+    ) -> None:
+        """Run a performance study: predicted from the calibration, measured in a lab, written to results/NAME."""
+        from experiments.performance.study import calibrated
+
+        names = list(STUDIES) if name == "all" else [name]
+        studies = [study(each) for each in names]
+        known = calibrated(costs)
+        code = 0
+        for each in studies:
+            with on_stderr() as progress:
+                place = out / each.name if out and len(names) > 1 else out
+                data, written = each.carry_out(known, rounds=rounds or 0, out=place, say=say, progress=progress)
+            if json:
+                sys.stdout.write(results.to_json(data))
+            else:
+                print(f"{data['title']}.")
+            code = max(code, written.exit_code)
+        if name == "all" and out is None:
+            from experiments.performance import scorecard
+
+            print(scorecard.summary(scorecard.write(list(STUDIES))))
+        raise typer.Exit(code)
+
+
+def study(name: str) -> Study:
+    """The study of a name; SpecError with the nearest one where there is none."""
+    if name not in STUDIES:
+        raise SpecError(f"no experiment is called {name!r}", mend=did_you_mean(name, [*STUDIES, "all"]))
+    found: Study = import_module(f"experiments.performance.{name.replace('-', '_')}").STUDY
+    return found

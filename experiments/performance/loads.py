@@ -1,0 +1,166 @@
+"""Curves of load: what the simulation says at each rate, beside what was measured, and whether it is right.
+
+What a ping-pong can't tell is learnt from a way that nobody asks about, loopback in a container, under load in the same
+rounds (`learnt.py`).
+
+A predicted figure is the median over as many seeds as there are rounds, between the least and the most of them, widened
+by what the fit of the prices leaves open.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from experiments.performance.cases import Offered
+from experiments.performance.intervals import Interval, interval
+from experiments.performance.known import Known
+from experiments.performance.learnt import Learnt, learn
+from experiments.performance.model import Model
+from experiments.performance.topology import WAYS
+from live.sockperf_output import Load
+from sim.errors import SpecError
+from sim.fabric import load
+from sim.fabric.costs import SPINNING, CostModel
+from sim.fabric.turns import Turn
+
+REFERENCE = next(way for way in WAYS if way.name == "loopback in a container")
+SLOW, CALM, FLOOD = 10_000, 50_000, 400_000
+"""Messages/s offered there: with long pauses, with short ones, and far more than it carries."""
+PERCENTILES = {"p50": 50.0, "p99": 99.0}
+WIDER = 0.1
+"""By how much the measured band is widened."""
+UP_TO = 0.8
+"""Of saturation: loads beyond are shown and not counted."""
+CLOSE = 0.1
+"""A saturation that is off by less is right."""
+FLOODED = 1.1
+"""Times the predicted saturation: from there on what is answered is what the way carries."""
+MESSAGES = 6_000
+"""Simulated for a point: sixty are beyond the 99th percentile."""
+
+Found = Mapping[Offered, Sequence[Load]]
+Turns = tuple[Turn, Turn, Turn]
+
+
+def reference() -> list[Offered]:
+    """What is learnt from."""
+    return [Offered(REFERENCE, rate) for rate in (SLOW, CALM, FLOOD)]
+
+
+def learnt(known: Known, model: Model, found: Found) -> Learnt:
+    """What the reference's rounds say."""
+    slow, calm, flood = (found[each] for each in reference())
+    return learn(known.without(), turns(model, Offered(REFERENCE, CALM)), slow, calm, flood)
+
+
+def turns(model: Model, offered: Offered) -> Turns:
+    """Request, service, answer read. SpecError where others have a part in it."""
+    found = model.turns(offered.way, "udp", offered.size)
+    if len(found) != 3:
+        raise SpecError(f"{offered.way.name}: no two programs alone, so its load is not modelled")
+    return found[0], found[1], found[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A way's prices, fitted without it, and what it carries with them (messages/s). `open`: by how much its round
+    trip may be less or more, as factors; `outside`: steps beyond what the prices were fitted on."""
+
+    costs: CostModel
+    learnt: Learnt
+    turns: Turns
+    saturation: Interval
+    open: tuple[float, float]
+    outside: tuple[str, ...]
+
+    def at(self, offered: Offered, seeds: int) -> list[load.Loaded]:
+        """The same load, simulated with as many seeds."""
+        costs, preemption = self.learnt.at(self.costs, offered.rate)
+        return [load.run(costs, *self.turns, rate=offered.rate, burst=offered.burst, size=offered.size,
+                         messages=MESSAGES, preemption=preemption, seed=seed) for seed in range(seeds)]
+
+    def span(self, values: Sequence[float]) -> Interval:
+        """Of a time, over seeds."""
+        return Interval(median(values), min(values) * self.open[0], max(values) * self.open[1])
+
+
+def saturation(costs: CostModel, parts: Turns, known: Learnt, size: int, seed: int = 0) -> float:
+    """Messages/s that a way carries."""
+    flooded, preemption = known.at(costs, math.inf)
+    return load.saturation(flooded, *parts, messages=MESSAGES, size=size, preemption=preemption, seed=seed)
+
+
+def forecast(known: Known, model: Model, offered: Offered, told: Learnt, seeds: int) -> Forecast:
+    """How a way is predicted, whatever is offered there."""
+    parts = turns(model, offered)
+    counts = model.round_trip(offered.way, "udp", offered.size).counts
+    costs = known.without([offered.way.name], [counts])
+    around = known.forecast(SPINNING, {"": counts}, [offered.way.name])[""]
+    low, high = around.low / around.value, around.high / around.value
+    rates = [saturation(costs, parts, told, offered.size, seed) for seed in range(seeds)]
+    return Forecast(costs, told, parts, Interval(median(rates), min(rates) / high, max(rates) / low), (low, high),
+                    tuple(costs.regime(SPINNING).outside(counts)))
+
+
+def curve(name: str, ahead: Forecast, found: Found, carries: float = math.inf) -> dict[str, Any]:
+    """A way's curve as the plots read it, with its verdicts. `carries`: messages/s that the cables let through."""
+    predicted = ahead.saturation if ahead.saturation.value < carries else Interval(carries, carries, carries)
+    flooded = [runs for offered, runs in found.items() if offered.rate >= FLOODED * predicted.value]
+    measured = interval([max(run.goodput for run in once) for once in zip(*flooded, strict=True)])
+    points = [_point(ahead, offered, runs, carries if carries < math.inf else measured.value)
+              for offered, runs in sorted(found.items(), key=lambda pair: pair[0].rate)]
+    error = predicted.value / measured.value - 1
+    return {
+        "name": name, "points": points, "outside": list(ahead.outside),
+        "saturation": {"predicted": predicted.as_dict(), "measured": measured.as_dict(), "error": error,
+                       "right": abs(error) <= CLOSE}}
+
+
+def _point(ahead: Forecast, offered: Offered, runs: Sequence[Load], saturation: float) -> dict[str, Any]:
+    seen = ahead.at(offered, len(runs))
+    predicted = {name: ahead.span([each.percentiles[p] for each in seen]) for name, p in PERCENTILES.items()}
+    measured = {name: _band([run.percentiles[p] for run in runs]) for name, p in PERCENTILES.items()}
+    return {
+        "load": offered.rate, "share": offered.rate / saturation, "counts": offered.rate <= UP_TO * saturation,
+        "predicted": {name: each.as_dict() for name, each in predicted.items()},
+        "measured": {name: each.as_dict() for name, each in measured.items()},
+        "inside": {name: inside(predicted[name].value, measured[name]) for name in PERCENTILES},
+        "lost_predicted": _band([each.lost for each in seen]).as_dict(),
+        "lost_measured": _band([run.lost for run in runs]).as_dict(),
+        "rounds": {name: [run.percentiles[p] for run in runs] for name, p in PERCENTILES.items()},
+        "sent_predicted": median(each.sent_rate for each in seen), "sent_measured": median(run.rate for run in runs),
+        "extrapolated": bool(ahead.outside)}
+
+
+def _band(values: Sequence[float]) -> Interval:
+    return Interval(median(values), min(values), max(values))
+
+
+def inside(value: float, band: Interval) -> bool:
+    """In the widened band?"""
+    return band.low * (1 - WIDER) <= value <= band.high * (1 + WIDER)
+
+
+def verdicts(curves: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many points that count are inside, for each percentile, and how many saturations are right."""
+    counted = [point for path in curves for point in path["points"] if point["counts"]]
+    return {
+        "points": len(counted),
+        "inside": {name: sum(point["inside"][name] for point in counted) for name in PERCENTILES},
+        "paths": len(curves), "saturations": sum(path["saturation"]["right"] for path in curves),
+        "worst_saturation": max((path["saturation"]["error"] for path in curves), key=abs)}
+
+
+def simulate(table: Sequence[tuple[str, Forecast, Found, float]],
+             told: Callable[[int, int], None]) -> list[dict[str, Any]]:
+    """All curves; `told` how many are done."""
+    curves = []
+    for done, (name, ahead, found, carries) in enumerate(table):
+        told(done, len(table))
+        curves.append(curve(name, ahead, found, carries))
+    told(len(table), len(table))
+    return curves

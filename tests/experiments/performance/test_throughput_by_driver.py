@@ -1,0 +1,112 @@
+import random
+
+import pytest
+
+from experiments.performance import goodput
+from experiments.performance import throughput_by_driver as study
+from experiments.performance.model import Model
+from experiments.performance.streams import Flow, Prices
+from experiments.performance.topology import spec
+from sim.errors import SpecError
+from sim.fabric.costs import SPINNING
+from tests.experiments.performance import made_up
+
+TRUTH = {
+    goodput.ONE: Prices(byte=1.1e-10, path=0.7), goodput.SEVERAL: Prices(byte=1.5e-10, path=0.9),
+    goodput.SEGMENTS: Prices(byte=1.1e-10, path=0.7, segment=0.6),
+    goodput.DATAGRAMS: Prices(byte=1.5e-10, path=1.3, segment=1.1, program=2e-7, fragment=4e-7)}
+
+
+def carried(model, flow, costs, prices, **_):
+    """A sender that is always busy: quicker than to simulate two."""
+    packets = 45 if not flow.offloads else 1
+    factor = prices.segment if not flow.offloads else prices.path
+    counts = model.round_trip(flow.way, flow.protocol, min(flow.size, 1400) or 14).turns[0].counts
+    size = flow.size or 65160
+    whole = costs.total(counts) * factor * packets + prices.byte * size + prices.program
+    return size * 8 / (whole + (prices.fragment * 6 if flow.size > 1472 else 0))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Model(spec())
+
+
+@pytest.fixture(scope="module")
+def found(model):
+    """Rounds that differ by a percent."""
+    rolls = random.Random(2)
+    costs = goodput.quiet(made_up.known(model).model)
+    return {flow: [carried(model, flow, costs, TRUTH[goodput.regime(flow)]) * rolls.gauss(1, 0.01) for _ in range(3)]
+            for flow in study.asked()}
+
+
+@pytest.fixture(scope="module")
+def data(model, found):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(goodput, "simulate", carried)
+        return study.evaluate(made_up.known(model), model, found) | {"provenance": made_up.PROVENANCE}
+
+
+def test_each_way_is_asked_for_streams_and_datagrams_and_a_loopback_has_no_offloads_to_switch_off():
+    flows = study.asked()
+    assert len({flow.way for flow in flows}) == len(study.ASKED)
+    assert not any(flow.way.source == flow.way.target for flow in flows if not flow.offloads)
+    assert {flow.size for flow in flows if flow.protocol == "udp"} == set(study.SIZES)
+
+
+def test_every_way_s_datagrams_come_back_in_the_model_of_every_size(model):
+    for flow in study.asked():
+        try:
+            model.round_trip(flow.way, flow.protocol, flow.size or 14)
+        except SpecError as error:
+            pytest.fail(f"{flow}: {error}")
+
+
+def test_ways_are_predicted_from_the_others(data):
+    assert goodput.errors(data["rows"])[0] < 0.05
+    for each in data["rows"]:
+        assert each["predicted"]["low"] <= each["predicted"]["value"] <= each["predicted"]["high"]
+
+
+def test_a_way_with_steps_that_no_other_has_is_extrapolated(data):
+    marked = {each["name"] for each in data["rows"] if each["extrapolated"] and each["size"] <= 1400}
+    assert marked == {"overlay"}
+    assert all(each["extrapolated"] for each in data["rows"] if each["size"] == 8000 and "loopback" not in each["name"])
+
+
+def test_a_prediction_does_not_see_the_streams_that_it_is_about(model, found, monkeypatch):
+    monkeypatch.setattr(goodput, "simulate", carried)
+    known = made_up.known(model)
+    way = next(way for way in study.ASKED if way.driver == "macvlan")
+    odd = {flow: [2 * each for each in rounds] if flow.way == way else rounds for flow, rounds in found.items()}
+    plain, moved = (goodput.forecasts(known, model, rounds, [way]) for rounds in (found, odd))
+    for flow, forecast in plain.items():
+        assert moved[flow].goodput.value == pytest.approx(forecast.goodput.value, rel=0.05)
+
+
+def test_relations_are_held_against_both(data):
+    assert {each["name"] for each in data["relations"]} == {each.name for each in study.ABOUT_THROUGHPUT}
+    assert all(each["predicted"]["outcome"] != "no data" for each in data["relations"])
+
+
+def test_the_sentence_says_what_was_measured_beside_what_was_predicted(data):
+    assert "Gbit/s in host mode" in data["title"] and data["title"].count("predicted") == 3
+
+
+def test_pictures_and_a_summary_come_of_it(data, tmp_path):
+    study.draw(data, tmp_path)
+    assert {path.name for path in tmp_path.glob("*.png")} == {f"{study.NAME}.png", f"{study.NAME}-udp.png"}
+    text = study.summary(data)
+    assert "TCP, one stream, offloads off" in text and "What the literature says" in text and "(extrapolated)" in text
+
+
+def test_bulk_prices_rest_on_a_cpu_for_each_end(model):
+    costs = goodput.quiet(made_up.known(model).model)
+    assert costs.prices == made_up.known(model).model.regime(SPINNING).prices and not costs.interruptions
+
+
+def test_flows_have_the_regime_that_they_run_in():
+    way = study.ASKED[1]
+    assert [goodput.regime(flow) for flow in (Flow(way), Flow(way, parallel=4), Flow(way, offloads=False),
+                                              Flow(way, "udp", 64))] == list(goodput.PRIORS)
