@@ -78,6 +78,7 @@ class DropReason(StrEnum):
     MTU = "larger than the MTU, and DF is set"
     OVERSIZE = "frame larger than the next device takes"
     LOST = "lost on the cable"
+    QUEUE_FULL = "no room in the queue of a cable with a rate"
     NAT_FULL = "no free port for NAT"
     INVALID = "conntrack calls it INVALID"
     NO_DESTINATION = "IPVS has no destination for it"

@@ -17,6 +17,7 @@ from experiments.performance import machine
 from experiments.performance.study import table
 
 NAME = "benchmark"
+TAILS = ("p90", "p99")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,22 @@ def score(what: str, pairs: Sequence[tuple[str, float, bool]], provenance: Mappi
                  str(provenance.get("date", "")))
 
 
-def pairs(data: Any, name: str = "") -> Iterator[tuple[str, float, bool]]:
-    """Every predicted figure that has a measured one beside it, wherever in the data of an experiment."""
+def pairs(data: Any, name: str = "", tail: str = "") -> Iterator[tuple[str, str, float, bool]]:
+    """Every predicted figure that has a measured one beside it, wherever in the data of an experiment: (name, "p99" or
+    whichever percentile beyond the median it is, relative error, extrapolated). A figure that was measured as possibly
+    nothing has no relative error and is passed over."""
     if isinstance(data, Mapping):
         name = " ".join(str(data[key]) for key in ("group", "name", "series", "x", "load") if key in data) or name
         predicted, measured = (_value(data.get(key)) for key in ("predicted", "measured"))
-        if predicted is not None and measured:
-            yield name, predicted / measured - 1, bool(data.get("extrapolated"))
+        least = data["measured"].get("low", measured) if isinstance(data.get("measured"), Mapping) else measured
+        if predicted is not None and measured and least > 0:
+            yield name, tail, predicted / measured - 1, bool(data.get("extrapolated"))
         for key, inner in data.items():
             if key not in ("provenance", "relations"):
-                yield from pairs(inner, name)
+                yield from pairs(inner, name, key if key in TAILS else tail)
     elif isinstance(data, list):
         for inner in data:
-            yield from pairs(inner, name)
+            yield from pairs(inner, name, tail)
 
 
 def _value(figure: Any) -> float | None:
@@ -82,7 +86,9 @@ def card(studies: Sequence[str]) -> list[Score]:
         path = results.folder(name) / "data.json"
         if path.exists():
             data = results.read_json(path)
-            found.append(score(name, list(pairs(data)), data["provenance"]))
+            for tail in ("", *TAILS):
+                mine = [(which, error, beyond) for which, of, error, beyond in pairs(data) if of == tail]
+                found.append(score(f"{name}, {tail}" if tail else name, mine, data["provenance"]))
     return [each for each in found if each]
 
 

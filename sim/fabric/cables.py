@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sim.kernel.tbf import TokenBucket
 from sim.trace import Kind
 
-from .bucket import TokenBucket
 from .turns import Turn
 
 ETHERNET, VXLAN = 14, 50

@@ -14,7 +14,8 @@ from random import Random
 
 import simpy
 
-from .bucket import TokenBucket
+from sim.kernel.tbf import TokenBucket
+
 from .chrono import BUFFER, PACING, PROGRAM, QUEUE, Chrono
 from .cpu import after
 from .flight import Piece, Span

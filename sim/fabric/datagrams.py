@@ -14,7 +14,8 @@ from random import Random
 
 import simpy
 
-from .bucket import TokenBucket
+from sim.kernel.tbf import TokenBucket
+
 from .buffer import RMEM_DEFAULT, ReceiveBuffer, truesize
 from .costs import CostModel
 from .cpu import after

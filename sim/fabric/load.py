@@ -31,8 +31,8 @@ from typing import NamedTuple
 import simpy
 
 from sim.errors import SpecError
+from sim.kernel.tbf import TokenBucket
 
-from .bucket import TokenBucket
 from .buffer import RMEM_DEFAULT, ReceiveBuffer, SendBuffer, truesize
 from .cables import cables, cross, wire_bytes
 from .costs import BLOCKING, SPINNING, CostModel, Counts

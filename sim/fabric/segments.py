@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .bucket import TokenBucket
+from sim.kernel.tbf import TokenBucket
+
 from .flight import Span
 
 TOGETHER = 20e-6

@@ -19,9 +19,9 @@ from random import Random
 import simpy
 
 from sim.errors import SpecError
+from sim.kernel.tbf import TokenBucket
 
 from .bbr import Bbr
-from .bucket import TokenBucket
 from .chrono import PACING, PROGRAM
 from .congestion import Cubic, Reno
 from .connection import Connection

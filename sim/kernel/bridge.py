@@ -37,6 +37,9 @@ class Bridge(NetDevice):
         """One of the ports has it (`br_port_state_selection`): a bridge without containers has none."""
         return any(port.up and port.carrier for port in self.ports)
 
+    def flush(self) -> None:
+        self.fdb.flush()
+
     def gone(self) -> None:
         super().gone()
         for port in self.ports:

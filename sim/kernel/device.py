@@ -54,6 +54,9 @@ class NetDevice:
         and what is sent ends in front of the driver, unseen by any tap (`noop_qdisc`)."""
         return True
 
+    def flush(self) -> None:
+        """What it has learnt is forgotten, and its queue is empty."""
+
     def gone(self) -> None:
         """The device was deleted: whoever else refers to it does not any more."""
         if self.master is not None:

@@ -200,8 +200,7 @@ class Netns:
         self.ip.reassembly.flush()
         self.xfrm.flush()
         for device in self.devices.values():
-            if isinstance(device, Bridge):
-                device.fdb.flush()
+            device.flush()
 
     def snapshot(self) -> Namespace:
         """This namespace as plain data, for the comparison of plumbing."""

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from sim.kernel.device import NetDevice, forwardable, too_long
 from sim.kernel.effects import Effects, Handoff, Timer
+from sim.kernel.tbf import TokenBucket
 from sim.packet import Packet
 from sim.trace import DropReason, Kind
 
 if TYPE_CHECKING:
     from sim.kernel.netns import Netns
+
+ETH_HLEN = 14
 
 
 class Veth(NetDevice):
@@ -60,6 +63,11 @@ class Link(Veth):
     ) -> None:
         super().__init__(name, netns, mac, mtu)
         self.delay, self.rate, self.loss = delay, rate, loss
+        self.bucket = TokenBucket(rate) if rate else None
+
+    def flush(self) -> None:
+        super().flush()
+        self.bucket = TokenBucket(self.rate) if self.rate else None
 
     def xmit(self, packet: Packet, now: float) -> Effects:
         """Delay and loss are those of the queueing discipline (netem, TBF), which comes before the tap: who sniffs sees
@@ -67,12 +75,21 @@ class Link(Veth):
         if self.loss >= 1:
             yield self.drop(DropReason.LOST, packet, f"all frames are lost between {self.name} and its peer")
             return
-        wait = self.delay + ((packet.size() + 14) * 8 / self.rate if self.rate else 0)
-        if not wait:
-            yield from super().xmit(packet, now)
-            return
+        if self.delay:
+            yield Timer(self.delay, lambda later: self._queue(packet, later))
+        else:
+            yield from self._queue(packet, now)
+
+    def _queue(self, packet: Packet, now: float) -> Effects:
+        """The token bucket is netem's child: what is delayed comes to it when its delay is over."""
+        leaves = self.bucket.offer(now, packet.size() + ETH_HLEN) if self.bucket else now
         dequeue = super().xmit
-        yield Timer(wait, lambda later: dequeue(packet, later))
+        if leaves is None:
+            yield self.drop(DropReason.QUEUE_FULL, packet, f"no room in the queue of {self.name}")
+        elif leaves > now:
+            yield Timer(leaves - now, lambda later: dequeue(packet, later))
+        else:
+            yield from dequeue(packet, now)
 
 
 def _join(a: Veth, b: Veth) -> None:

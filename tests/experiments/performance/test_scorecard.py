@@ -14,14 +14,16 @@ ABOUT = {"noise": {"quiet": True}, "date": "2026-01-01T00:00:00Z"}
 
 
 def test_every_predicted_figure_with_a_measured_one_beside_it_counts() -> None:
-    data = {"rows": [{"name": "a", "predicted": {"value": 1.1}, "measured": {"value": 1.0}, "extrapolated": False},
+    data = {"rows": [{"name": "a", "predicted": {"value": 1.1}, "measured": {"value": 1.0}, "extrapolated": False,
+                      "percentiles": {"p99": {"predicted": {"value": 4.0}, "measured": {"value": 2.0}}}},
+                     {"name": "none", "predicted": {"value": 0.1}, "measured": {"value": 0.2, "low": 0.0}},
                      {"name": "b", "predicted": {"value": 3.0}, "measured": None}],
             "lines": [{"name": "c", "points": [{"x": 5, "predicted": {"value": 2.0}, "measured": {"value": 4.0},
                                                 "extrapolated": True}]}],
             "saturation": {"predicted": 90.0, "measured": 100.0}, "provenance": {"predicted": 1, "measured": 2}}
     found = list(pairs(data))
-    assert [(name, round(error, 3), beyond) for name, error, beyond in found] == [
-        ("a", 0.1, False), ("5", -0.5, True), ("", -0.1, False)]
+    assert [(name, tail, round(error, 3), beyond) for name, tail, error, beyond in found] == [
+        ("a", "", 0.1, False), ("a", "p99", 1.0, False), ("5", "", -0.5, True), ("", "", -0.1, False)]
 
 
 def test_extrapolated_forecasts_are_counted_apart() -> None:

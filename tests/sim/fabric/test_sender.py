@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.fabric.bbr import Bbr
-from sim.fabric.bucket import TokenBucket
+from sim.kernel.tbf import TokenBucket
 from sim.fabric.chrono import CONGESTION, PROGRAM, RECEIVER
 from sim.fabric.congestion import Cubic, Progress, Reno
 from sim.fabric.flight import Flight, Piece

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import SpecError
-from sim.fabric.bucket import TokenBucket
+from sim.kernel.tbf import TokenBucket
 
 
 def byte_by_byte(packets, burst, limit):

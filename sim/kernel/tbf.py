@@ -1,4 +1,4 @@
-"""A cable's rate: the token bucket filter as the lab sets it on both ends of a cable (net/sched/sch_tbf.c).
+"""A cable's rate: the token bucket filter, as the lab sets it at both ends of a cable (net/sched/sch_tbf.c).
 
 Tokens are time: a bucket of `burst` bytes holds burst/rate seconds, a packet takes size/rate of them, and waits at the
 head of a byte queue (`bfifo`) until they are there. The queue takes a packet while its bytes and those that wait fit
