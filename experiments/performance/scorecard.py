@@ -48,22 +48,24 @@ def score(what: str, pairs: Sequence[tuple[str, float, bool]], provenance: Mappi
                  str(provenance.get("date", "")))
 
 
-def pairs(data: Any, name: str = "", tail: str = "") -> Iterator[tuple[str, str, float, bool]]:
+def pairs(data: Any, name: str = "", tail: str = "", beyond: bool = False) -> Iterator[tuple[str, str, float, bool]]:
     """Every predicted figure that has a measured one beside it, wherever in the data of an experiment: (name, "p99" or
     whichever percentile beyond the median it is, relative error, extrapolated). A figure that was measured as possibly
     nothing has no relative error and is passed over."""
     if isinstance(data, Mapping):
         name = " ".join(str(data[key]) for key in ("group", "name", "series", "x", "load") if key in data) or name
+        beyond = bool(data.get("extrapolated", beyond))
         predicted, measured = (_value(data.get(key)) for key in ("predicted", "measured"))
-        least = data["measured"].get("low", measured) if isinstance(data.get("measured"), Mapping) else measured
+        spanned = isinstance(data.get("measured"), Mapping)
+        least = float(data["measured"].get("low", measured or 0)) if spanned else measured or 0.0
         if predicted is not None and measured and least > 0:
-            yield name, tail, predicted / measured - 1, bool(data.get("extrapolated"))
+            yield name, tail, predicted / measured - 1, beyond
         for key, inner in data.items():
             if key not in ("provenance", "relations"):
-                yield from pairs(inner, name, key if key in TAILS else tail)
+                yield from pairs(inner, name, key if key in TAILS else tail, beyond)
     elif isinstance(data, list):
         for inner in data:
-            yield from pairs(inner, name, tail)
+            yield from pairs(inner, name, tail, beyond)
 
 
 def _value(figure: Any) -> float | None:
@@ -106,10 +108,22 @@ def summary(scores: Sequence[Score]) -> str:
         ""])
 
 
+def bands() -> str:
+    """What the load curves say of their bands, as a sentence; nothing where they were not measured."""
+    path = results.folder("load-curves") / "data.json"
+    if not path.exists():
+        return ""
+    found = results.read_json(path)["verdicts"]
+    inside = found["inside"]
+    return (f"Load curves up to 80 % of saturation: p50 inside the measured band at {inside['p50']} and p99 at "
+            f"{inside['p99']} of {found['points']} loads; the saturation point is off by "
+            f"{abs(100 * found['worst_saturation']):.1f} % at most.\n")
+
+
 def write(studies: Sequence[str], out: Path | None = None) -> list[Score]:
     """data.json and summary.md in results/benchmark/, or `out`."""
     scores = card(studies)
     folder = out or results.folder(NAME)
     results.write_json(folder / "data.json", [asdict(each) for each in scores])
-    results.write(folder / "summary.md", summary(scores))
+    results.write(folder / "summary.md", summary(scores) + "\n" + bands())
     return scores

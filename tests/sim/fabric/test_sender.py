@@ -3,13 +3,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.fabric.bbr import Bbr
-from sim.kernel.tbf import TokenBucket
 from sim.fabric.chrono import CONGESTION, PROGRAM, RECEIVER
 from sim.fabric.congestion import Cubic, Progress, Reno
 from sim.fabric.flight import Flight, Piece
 from sim.fabric.receiver import Receiver
 from sim.fabric.segments import cut, departures, merge, wire_bytes
 from sim.fabric.sender import Sender
+from sim.kernel.tbf import TokenBucket
 
 MSS = 1000
 
