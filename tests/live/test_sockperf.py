@@ -81,7 +81,7 @@ def test_a_machine_without_sockperf_is_told_how_to_get_it(monkeypatch: pytest.Mo
 
 
 @pytest.mark.live
-def test_crossing_a_veth_costs_more_than_loopback(wire: tuple[Path, Path]) -> None:
+def test_round_trips_are_timed_across_a_veth_and_at_home(wire: tuple[Path, Path]) -> None:
     one, other = wire
     mode = Mode.blocking("tcp")
     with sockperf.answering(other, 11111, mode):
