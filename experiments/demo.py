@@ -20,6 +20,7 @@ from experiments.publish import publish
 from experiments.report import article_summary
 from experiments.verify import Verification, unmeasured, verify
 from live import doctor
+from live.vm import qemu
 from sim import compose
 from sim.errors import LabError
 from sim.spec import Spec
@@ -95,7 +96,7 @@ def _place(spec: Spec, report: doctor.Report) -> tuple[micro_vm.Measuring | None
     try:
         return micro_vm.place(spec, report, None, lambda _: None), ""
     except LabError:
-        return None, report.why_not
+        return None, f"{report.why_not}; or, for a micro-VM, which needs no root: {qemu.GET}"
 
 
 def _one(

@@ -13,6 +13,7 @@ from experiments.demo import scenario
 from experiments.measurement import Measurement, Observation
 from experiments.results import write_json
 from experiments.verify import Verification
+from live import doctor
 from sim.predict import Prediction, predict
 from sim.spec import Spec
 from sim.trace import Answer, Outcome
@@ -88,3 +89,12 @@ def test_a_stored_run_is_told_only_of_the_very_predictions_of_today(
     write_json(tmp_path / "data.json", data)
     assert demo._stored(tmp_path, spec) is None
     assert demo._stored(tmp_path / "nowhere", spec) is None
+
+
+def test_who_has_neither_root_nor_qemu_is_told_that_a_micro_vm_would_do(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = doctor.Item("privilege", "root", False, "runs as uid 65534", "the lab", "run it as root (sudo)", True)
+    monkeypatch.setattr(demo.doctor, "examine", lambda: doctor.Report((root,)))
+    done = demo.demo(out=tmp_path)
+    assert all("apt-get install" in of["why_not_measured"] and "qemu" in of["why_not_measured"]
+               for of in done.data.values())
