@@ -34,7 +34,7 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
 
 
 def _place(quality: Quality) -> Path:
-    path = results.folder("costs") / f"{machine.name()}.json"
+    path = machine.costs()
     return path if quality.quiet or not path.exists() else NOISY / "costs" / path.name
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.performance.cases import REGIMES, Case, cases
-from experiments.performance.fit import forecast, indistinct
+from experiments.performance.fit import forecast, indistinct, prior_of_the_next
 from experiments.performance.intervals import Interval, interval
 from experiments.performance.model import Model
 from experiments.performance.session import Progress, Session, rounds
@@ -121,7 +121,7 @@ def evaluate(model: Model, found: Mapping[Case, Sequence[Latency]], noise: Noise
             progress("leaving each way out", done, total)
             rows.append(_row(case, mine, counts, times, fitted, prior))
             done += 1
-        prior = {kind: fitted.prices.get(kind, 0.0) or nominal for kind, nominal in NOMINAL.items()}
+        prior = prior_of_the_next(fitted.prices)
     progress("leaving each way out", total, total)
     first = next(iter(regimes.values()))
     return Calibration(replace(first, regimes=regimes), tuple(rows), prices, unclear, noise)

@@ -84,6 +84,11 @@ def forecast(calibration: Mapping[str, Counts], rounds: Rounds, wanted: Mapping[
             {name: between(model.prices[name], found) for name, found in prices.items()})
 
 
+def prior_of_the_next(prices: Mapping[str, float]) -> dict[str, float]:
+    """One regime's prices as the prior of the next; the nominal one where that regime has none, or none above 0."""
+    return {kind: prices.get(kind, 0.0) or nominal for kind, nominal in NOMINAL.items()}
+
+
 def left_out(counts: Mapping[str, Counts], rounds: Rounds, *, prior: Mapping[str, float] = NOMINAL,
              twins: bool = False) -> dict[str, tuple[CostModel, Interval]]:
     """Each scenario predicted by a fit that never saw it, nor, unless `twins`, another one with the very same steps."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments import results
 from experiments.performance.cases import REGIMES
-from experiments.performance.fit import fit, forecast
+from experiments.performance.fit import fit, forecast, prior_of_the_next
 from experiments.performance.intervals import Interval
 from sim.errors import SpecError
 from sim.fabric.costs import NOMINAL, CostModel, Counts
@@ -96,8 +96,7 @@ class Known:
         left out either."""
         names = [name for name in REGIMES if name in self.model.regimes]
         before = names.index(regime) - 1
-        table = self._fitted(names[before], ways, shapes).prices if before >= 0 else NOMINAL
-        return {kind: table.get(kind, 0.0) or nominal for kind, nominal in NOMINAL.items()}
+        return prior_of_the_next(self._fitted(names[before], ways, shapes).prices if before >= 0 else NOMINAL)
 
 
 def stretched(model: CostModel, factor: float) -> CostModel:

@@ -77,7 +77,7 @@ def _value(figure: Any) -> float | None:
 def card(studies: Sequence[str]) -> list[Score]:
     """A score for each regime of this machine's calibration, and for each of these experiments that has a result."""
     found: list[Score | None] = []
-    costs = results.folder("costs") / f"{machine.name()}.json"
+    costs = machine.costs()
     if costs.exists():
         data = results.read_json(costs)
         for regime in data["regimes"]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from experiments import results
 from experiments.performance import machine
 from experiments.performance.cases import Case
 from experiments.performance.known import Known
@@ -73,7 +72,7 @@ def about(engine: str, rounds: int, known: Known) -> dict[str, Any]:
 
 def calibrated(path: Path | None = None) -> Known:
     """This machine's calibration, or the one in a file. LabError when there is none."""
-    wanted = path or results.folder("costs") / f"{machine.name()}.json"
+    wanted = path or machine.costs()
     if path is None and not wanted.exists():
         raise LabError(f"this machine is not calibrated: there is no {wanted}", mend="run `hopcast calibrate` first")
     return Known.load(wanted)

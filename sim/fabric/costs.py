@@ -70,7 +70,7 @@ class CostModel:
 
     def price(self, step: Step) -> float:
         """Seconds that this step takes, in the mean."""
-        return self.total(dict(regressors(step)))
+        return sum(self.prices.get(name, 0.0) * n for name, n in regressors(step))
 
     def total(self, counts: Counts) -> float:
         """Seconds of so many steps of each kind, in the mean."""

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from experiments import results
 from experiments.cli import app
-from experiments.performance import commands, study
+from experiments.performance import commands
 from experiments.performance.commands import STUDIES
 from sim.errors import LabError
 
@@ -23,7 +24,7 @@ def test_an_experiment_that_is_mistyped_is_told_the_nearest_one() -> None:
 
 def test_an_experiment_on_a_machine_that_is_not_calibrated_says_how_to_calibrate_it(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.results, "folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(results, "folder", lambda name: tmp_path / name)
     result = RUN.invoke(app, ["experiment", "latency-by-driver"])
     assert result.exit_code == LabError.exit_code
     assert "this machine is not calibrated" in result.stderr and "hopcast calibrate" in result.stderr
