@@ -69,7 +69,7 @@ class Measurement:
     def as_dict(self) -> dict[str, Any]:
         """JSON; all but the frames' payloads, of which only the lengths are kept."""
         rows = {name: adapter.dump_python(getattr(self, name), mode="json") for name, adapter in _adapters().items()}
-        return rows | {"observations": [seen.as_dict() for seen in self.observations]}
+        return rows | {"lacking": sorted(self.lacking), "observations": [seen.as_dict() for seen in self.observations]}
 
     @classmethod
     def from_dict(cls, rows: Mapping[str, Any]) -> Measurement:

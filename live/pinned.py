@@ -25,6 +25,7 @@ LISTENING = {"tcp": "0A", "udp": "07"}
 """include/net/tcp_states.h, as /proc/net/tcp and /proc/net/udp write it: TCP_LISTEN; a UDP socket without a peer."""
 LISTEN_LIMIT = 5.0
 RIGHT = "run as root, with CAP_SYS_NICE"
+AUTOGROUP = Path("/proc/self/autogroup")
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 Program = subprocess.Popen[str]
@@ -43,17 +44,16 @@ def above_others() -> Iterator[None]:
     feature"), as most distributions have it: a compiler in another terminal would take half of a CPU all the same.
     Without effect where there is no such feature, or no right to it.
     """
-    group = Path("/proc/self/autogroup")
     before = ""
-    with suppress(OSError, IndexError):
-        before = group.read_text().split()[-1]
-        group.write_text("-20")
+    with suppress(OSError, IndexError):  # who has no such group reads nothing
+        before = AUTOGROUP.read_text().split()[-1]
+        AUTOGROUP.write_text(str(NICE))
     try:
         yield
     finally:
         with suppress(OSError):
             if before:
-                group.write_text(before)
+                AUTOGROUP.write_text(before)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import experiments
 import experiments.verify
@@ -22,6 +24,7 @@ from live.vm import qemu
 from sim import compose
 from sim.errors import LabError
 from sim.packet import IPv4, Packet, Tcp
+from sim.plumbing import Plumbing
 from sim.predict import predict
 from sim.spec import Dial, Network, Question, Spec
 from sim.trace import Answer, Kind, Outcome, Step, Trace
@@ -124,6 +127,13 @@ def test_a_measurement_goes_over_a_wire_without_a_change_to_any_verdict(spec: Sp
     observations[1].trace = Trace(observations[1].trace.steps[:-1], lost=2)
     same(spec, Measurement("20.10.24", forecast.plumbing, points, observations, {"lab up": 1.5},
                             where="micro-VM (TCG)"))
+
+
+@given(st.sets(st.text(max_size=5), min_size=2, max_size=8))
+def test_what_a_kernel_lacks_is_written_in_one_order_however_a_set_holds_it(features: set[str]) -> None:
+    measured = Measurement("20.10.24", Plumbing(), [], [], {}, lacking=frozenset(features))
+    assert measured.as_dict()["lacking"] == sorted(features)
+    assert over_a_wire(measured).as_dict() == measured.as_dict()
 
 
 def test_fragments_keep_their_lengths_on_the_wire_also_inside_a_tunnel() -> None:

@@ -114,11 +114,38 @@ def test_another_engines_proxies_stay_where_they_are(proxy: int) -> None:
     assert os.sched_getaffinity(proxy) == before
 
 
+AUTOGROUP = Path("/proc/self/autogroup")
+WATCHED = """
+from pathlib import Path
+from live import pinned
+group = Path("/proc/self/autogroup")
+if not group.read_text():  # kernel/sched/autogroup.c: in no group
+    raise SystemExit
+print(group.read_text().split()[-1])
+with pinned.above_others(), pinned.above_others():
+    print(group.read_text().split()[-1])
+print(group.read_text().split()[-1])
+"""
+
+
 def test_this_session_goes_first_while_something_is_measured_and_not_longer() -> None:
-    group = Path("/proc/self/autogroup")
-    if os.geteuid() != 0 or not group.exists():
+    if os.geteuid() != 0 or not AUTOGROUP.exists():
         pytest.skip("needs root and a kernel that schedules sessions as groups")
-    before = group.read_text()
-    with pinned.above_others(), pinned.above_others():
-        assert group.read_text().split()[-1] == "-20"
-    assert group.read_text() == before
+    said = subprocess.run([sys.executable, "-c", WATCHED], start_new_session=True, stdout=subprocess.PIPE, text=True,
+                          check=True, timeout=30)
+    if not said.stdout:
+        pytest.skip("a new session is no group here: the kernel was started with noautogroup")
+    assert said.stdout.split() == ["0", "-20", "0"]
+
+
+def test_what_belongs_to_no_session_that_is_scheduled_as_a_group_is_measured_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:
+    (empty := tmp_path / "autogroup").write_text("")
+    monkeypatch.setattr(pinned, "AUTOGROUP", empty)
+    with pinned.above_others():
+        assert empty.read_text() == ""
+    assert empty.read_text() == ""
+    monkeypatch.setattr(pinned, "AUTOGROUP", tmp_path / "nowhere")
+    with pinned.above_others():
+        assert not (tmp_path / "nowhere").exists()
