@@ -8,58 +8,25 @@ Whatever needs the live half or matplotlib is imported by the command that needs
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
-from typer.core import TyperGroup
 
-from experiments import render, results
+from experiments import render
 from experiments.lab_commands import lab_app
 from experiments.performance import commands as performance
+from experiments.terminal import Commands, complain, on_stderr, say_notes, show, show_json, terminal
 from sim import compose, questions
-from sim.errors import HopcastError, LabError, PlumbError, SpecError
+from sim.errors import LabError, PlumbError, SpecError
 from sim.fabric.costs import CostModel
 from sim.predict import Prediction
 from sim.predict import predict as predict_spec
 from sim.spec import Spec
-
-if TYPE_CHECKING:
-    from experiments.measure import Progress as OnProgress
-
-INTERRUPTED = 130
-PIPE_CLOSED = 141
-
-
-class Commands(TyperGroup):
-    """Turns mistakes into one line on stderr and the exit code that they carry."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HopcastError as error:
-            complain(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            complain("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # `hopcast predict … | head`: neither an agreement nor a disagreement. What is still buffered goes nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(PIPE_CLOSED) from None
-        except OSError as error:
-            complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-            raise typer.Exit(LabError.exit_code) from None
-
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -83,50 +50,6 @@ class ProbeKind(StrEnum):
 class By(StrEnum):
     name = "name"
     ip = "ip"
-
-
-def complain(text: str) -> None:
-    """One line on stderr, whatever the error's text looked like."""
-    print("hopcast:", " ".join(text.split()), file=sys.stderr)
-
-
-class Output(Console):
-    """rich would end a program whose reader has gone with 1, which means something else here."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError
-
-
-def terminal() -> Console:
-    """stdout, as wide as the terminal or as COLUMNS says; a pipe has room for a long rule."""
-    return Output(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160, highlight=False)
-
-
-def show(*parts: RenderableType) -> None:
-    console = terminal()
-    for part in parts:
-        console.print(part)
-
-
-def show_json(data: Any) -> None:
-    sys.stdout.write(results.to_json(data))
-
-
-@contextmanager
-def on_stderr() -> Iterator[OnProgress]:
-    """A progress bar on stderr, gone when it is done; nothing where stderr is no terminal."""
-    columns = (SpinnerColumn(), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("{task.description}", markup=False))
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
-
-
-def say_notes(spec: Spec) -> None:
-    """What was not read, or assumed. Said when nothing else is wrong: a mistake is one line, and this is not it."""
-    for note in spec.notes:
-        print(f"note: {note}", file=sys.stderr)
 
 
 def forecast_of(spec: Spec, **how: Any) -> Prediction:
@@ -183,7 +106,7 @@ def predict(file: File, costs: Costs = None, json: Json = False) -> None:
         show_json({"file": spec.file, "name": spec.name, "notes": list(spec.notes), "warnings": forecast.warnings,
                    "times": priced(model), "questions": asked, "plumbing": forecast.plumbing.as_dict()})
         return
-    say_notes(spec)
+    say_notes(spec.notes)
     matrix, console = render.matrix(spec, forecast.questions, forecast.answers), terminal()
     if matrix and Measurement.get(console, console.options.update(width=1000), matrix).maximum <= console.width:
         show(matrix)
@@ -226,7 +149,7 @@ def walk(
                    "because": why(answer, trace), "times": priced(model),
                    "packets": [flight.as_dict() for flight in flights(trace, everything=everything)]})
         return
-    say_notes(spec)
+    say_notes(spec.notes)
     others = [other for other, _ in forecast.others[0]]
     show(render.walk(question, answer, trace, others=others, everything=everything, priced=priced(model)))
 
@@ -248,7 +171,7 @@ def verify(
     forecast_of(spec)  # what the engine would refuse is said before a lab is built
     measuring = micro_vm.place(spec, examine(), vm, lambda what: print(what, file=sys.stderr))
     if not json:
-        say_notes(spec)
+        say_notes(spec.notes)
     with on_stderr() as progress:
         linux = micro_vm.release(measuring)
         verification = verify_spec(spec, progress=progress, measuring=measuring, linux=linux)
@@ -286,13 +209,9 @@ def demo(
     raise typer.Exit(done.exit_code)
 
 
-performance.register(app, on_stderr)
+performance.register(app)
 
 
 def main() -> None:
     """The entry point of the distribution."""
-    try:
-        app(prog_name="hopcast")
-    except KeyboardInterrupt:
-        complain("interrupted")
-        sys.exit(INTERRUPTED)
+    app(prog_name="hopcast")

@@ -6,8 +6,6 @@ Exit code 4: the run was made and written down, but the machine was too busy for
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from experiments import results
+from experiments.terminal import on_stderr
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -31,14 +30,13 @@ STUDIES = {
 """Command -> what it tells; the module has the name with underscores."""
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
-Bar = Callable[[], AbstractContextManager[Callable[[str, int, int], None]]]
 
 
 def say(what: str) -> None:
     print(what, file=sys.stderr)
 
 
-def register(app: typer.Typer, on_stderr: Bar) -> None:
+def register(app: typer.Typer) -> None:
     """Adds the commands to `hopcast`."""
 
     @app.command()

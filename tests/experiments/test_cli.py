@@ -33,7 +33,7 @@ def compose(tmp_path: Path) -> str:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(app, list(arguments), prog_name="hopcast")
 
 
 def refused(result: Result, code: int = 2) -> str:
@@ -80,10 +80,25 @@ def test_a_port_twice_is_one_line(compose: str) -> None:
     assert "two ports" in refused(run("walk", compose, "client", "web:80", "--port", "81"))
 
 
-def test_a_wrong_option_is_a_usage_error(compose: str) -> None:
-    assert run("walk", compose, "client", "web", "--port", "70000").exit_code == 2
-    assert run("walk", compose, "client", "web", "--probe", "smoke").exit_code == 2
-    assert run("predict").exit_code == 2
+@pytest.mark.parametrize(("arguments", "wrong", "where"), [
+    (("walk", "FILE", "client", "web", "--port", "70000"), "--port", "hopcast walk --help"),
+    (("walk", "FILE", "client", "web", "--probe", "smoke"), "smoke", "hopcast walk --help"),
+    (("predict",), "'file'", "hopcast predict --help"),
+    (("predict", "--nix", "FILE"), "--nix", "hopcast predict --help"),
+    (("verfy", "FILE"), "'verify'?", "hopcast --help"),
+    (("lab", "up", "--hosts", "0"), "--hosts", "hopcast lab up --help"),
+    (("lab", "upp"), "'upp'", "hopcast lab --help"),
+])
+def test_a_mistyped_command_line_is_one_line_that_says_where_to_read_more(
+    compose: str, arguments: tuple[str, ...], wrong: str, where: str,
+) -> None:
+    line = refused(run(*(compose if each == "FILE" else each for each in arguments)))
+    assert wrong in line
+    assert line.endswith(f"({where})")
+
+
+def test_nothing_asked_is_answered_with_help() -> None:
+    assert "Usage" in run().output
 
 
 def test_what_the_engine_would_refuse_is_one_line(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:
