@@ -81,11 +81,15 @@ def kill(run: str, *, limit: float = 10.0) -> None:
 
 
 def remove(run: str, *, limit: float = 5.0) -> None:
-    """Removes the run's directories from every hierarchy; waits up to `limit` seconds for the kernel to let go."""
+    """Removes the run's directories from every hierarchy; waits up to `limit` seconds for the kernel to let go.
+
+    Who joins only now, forked by an owner just before that was killed, is killed as well.
+    """
     deadline = time.monotonic() + patient(limit)
     for mount in set(hierarchies().values()):
         top = mount / ROOT / run
         while top.is_dir():
+            kill(run, limit=limit)
             for folder, _, _ in os.walk(top, topdown=False):
                 with suppress(OSError):
                     os.rmdir(folder)

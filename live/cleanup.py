@@ -23,11 +23,11 @@ def down(run: str, *, force: bool = False) -> bool:
     record = state.load(run)
     if record is not None and record.owner_alive and record.owner != os.getpid() and not force:
         return False
-    named = netns.names(f"{PREFIX}{run}-")
-    if record is None and not named and run not in cgroup.runs() and not (state.STATE / run).exists():
+    mark = f"{PREFIX}{run}-"
+    if record is None and not netns.names(mark) and run not in cgroup.runs() and not (state.STATE / run).exists():
         return False
     cgroup.kill(run)
-    for name in named:
+    for name in netns.names(mark):  # only now: who was killed may just have made another
         netns.delete(name)
     cgroup.remove(run)
     state.Record(run, 0, "").remove()

@@ -189,7 +189,7 @@ def _dockerd(binary: str, host: Host, run: str, folder: Path) -> list[str]:
 
 def _inside(pid: int, group: Path) -> list[str]:
     """What starts a command in the namespaces of a process, and in a control group."""
-    script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
+    script = 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"'  # never outside the group
     return [_tool("nsenter"), f"--target={pid}", "--mount", "--uts", "--net", "sh", "-c", script, "inside", str(group)]
 
 

@@ -226,7 +226,7 @@ class Lab:
 
     def _start_nameserver(self, address: str) -> None:
         group = cgroup.create(self.run, "nameserver")
-        script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
+        script = 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"'  # never outside the group
         command = [engine.which("nsenter"), f"--net={self.netns_path(DNS)}", "sh", "-c", script, "nameserver",
                    str(group), sys.executable, "-I", str(Path(nameserver.__file__)), address]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

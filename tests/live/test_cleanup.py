@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from live import cleanup, netns, state
+from live import cgroup, cleanup, netns, state
 from live.lab import Lab
 from sim.spec import Spec
 from tests.live.conftest import own_network
@@ -78,6 +79,19 @@ def test_an_owner_killed_while_it_brings_up_the_lab_leaves_nothing_that_stays(mi
     cleanup.down_all(kept=False)
     assert [left_of(run) for run in mine] == [[] for _ in mine]
     assert not set(cleanup.present()) & set(mine)
+
+
+def test_who_joins_a_run_only_while_it_is_removed_ends_with_it() -> None:
+    """A shell that the owner forked just before it was killed writes itself into the control group when it gets a CPU."""
+    run = f"{os.getpid():x}"[-6:].rjust(6, "0")
+    group = cgroup.create(run, "h1")
+    assert cgroup.processes(run) == []
+    with subprocess.Popen(["sh", "-c", 'echo $$ > "$1/cgroup.procs" && exec sleep 60', "late", str(group)]) as late:
+        while not cgroup.processes(run):
+            time.sleep(0.01)
+        cgroup.remove(run)
+        assert late.wait(timeout=5) == -signal.SIGKILL
+    assert run not in cgroup.runs()
 
 
 def test_a_lab_whose_owner_lives_is_left_alone_unless_forced() -> None:
