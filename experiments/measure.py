@@ -5,10 +5,11 @@ Sniffers stand at every interface of every host, client and container; where fau
 conntrack), as the prediction starts from cold ones; after it the capture goes on until the wire has been quiet for
 `SETTLE` seconds. A question of which frames were lost, by the capture or by a cable, is asked again, from cold.
 
-Where the CPU is emulated, programs may be late for the kernel's own timers (delayed acknowledgements, retransmissions).
-That only ever adds segments; so a TCP question in which somebody was late is asked again there, and of its attempts the
-one with fewest frames counts. Whether it was late is told from its frames alone, never from what was predicted; one in
-which somebody was late each time says so (`Observation.late`).
+Where the CPU is emulated, or a busy hypervisor takes it away, programs may be late for the kernel's own timers (delayed
+acknowledgements, retransmissions). That puts other segments on the wire than those of programs that are in time; so a
+TCP question in which somebody was late is asked again, and of its attempts the one with fewest frames counts. Whether
+it was late is told from its frames alone, never from what was predicted; one in which somebody was late each time says
+so (`Observation.late`).
 
 `Running` is a topology that stands and can be asked; `measure` is the whole from nothing to nothing. Both run on a host
 and in a micro-VM's guest alike.
@@ -34,7 +35,7 @@ from live.responder import ListenerAt, Responders
 from sim.dial import dial as make_dial
 from sim.dial import not_dialled
 from sim.errors import LabError, SpecError
-from sim.packet import Packet, Tcp
+from sim.packet import Packet, Tcp, TcpFlag
 from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.spec import Client, Container, Question, Spec
@@ -46,12 +47,12 @@ TAKE_LIMIT = 2.0
 """Seconds after which the capture of a question ends although frames still come."""
 ATTEMPTS = 2
 LATE = 0.03
-"""Seconds: less than Linux waits with an acknowledgement (TCP_DELACK_MIN, 40 ms)."""
+"""Seconds, besides what cables take: less than Linux waits with an acknowledgement (TCP_DELACK_MIN, 40 ms)."""
 AT_ONCE = (Outcome.REACHED, Outcome.REFUSED, Outcome.RESET, Outcome.NET_UNREACHABLE, Outcome.PROHIBITED)
 """Outcomes of a TCP question that come without anybody waiting, but for the dial's own pause."""
 MORE_ATTEMPTS = 8
-"""Where cables lose frames, for predictions are of the case in which they lose none of a question's; and where the CPU
-is emulated."""
+"""Where cables lose frames, for predictions are of the case in which they lose none of a question's; and where somebody
+was late."""
 
 Progress = Callable[[str, int, int], None]
 """(what is being done, questions done, questions in all)"""
@@ -176,8 +177,8 @@ def _ask(
     # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
     asked = dial.model_copy(update={"pause": dial.pause * factor()})
     best: Observation | None = None
-    for attempt in range(MORE_ATTEMPTS if spec.lossy or factor() > 1 else ATTEMPTS):
-        found = Observation(dial, attempts=attempt + 1)
+    for attempt in itertools.count(1):
+        found = Observation(dial, attempts=attempt)
         caches.flush()
         before = losses()
         begun = time.monotonic()
@@ -194,14 +195,21 @@ def _ask(
         found.trace = capture.take(patient(SETTLE + 2 * spec.flight), patient(TAKE_LIMIT))
         found.until = time.monotonic() - begun
         found.lost = losses() - before
-        found.late = factor() > 1 and _late(found)
+        found.late = _late(found, LATE + 2 * spec.flight)
         if best is None or _spoiled(found) < _spoiled(best):
             best = found
-        if not found.trace.lost and not found.lost and not found.late:
+        if not _again(found, attempt, spec.lossy):
             break
     assert best is not None
     best.attempts = found.attempts
     return best
+
+
+def _again(seen: Observation, attempts: int, lossy: bool) -> bool:
+    """May another attempt show more?"""
+    if seen.late or (lossy and seen.lost):
+        return attempts < MORE_ATTEMPTS
+    return bool(seen.trace.lost or seen.lost) and attempts < ATTEMPTS
 
 
 def _spoiled(seen: Observation) -> tuple[int, int, bool, int]:
@@ -209,18 +217,27 @@ def _spoiled(seen: Observation) -> tuple[int, int, bool, int]:
     return seen.trace.lost, seen.lost, seen.late, len(seen.trace)
 
 
-def _late(seen: Observation) -> bool:
-    """Was somebody late in a TCP dialogue of which every step follows at once from the one before?"""
+def _late(seen: Observation, limit: float) -> bool:
+    """Was somebody late, by more than `limit` seconds, in a TCP dialogue of which every step follows at once from the
+    one before? Before the question, or the end of a connection that nobody asks on, there is the dial's pause."""
     dial, answer = seen.dial, seen.answer
     if dial is None or answer is None or dial.probe != "tcp" or answer.outcome not in AT_ONCE:
         return False
-    times = [step.at for step in seen.trace if step.packet and _speaks(step.packet, dial.source_port)]
-    waits = sum(later - earlier > LATE for earlier, later in itertools.pairwise(times))
-    return waits > (answer.outcome in (Outcome.REACHED, Outcome.RESET))  # those have the dial's pause
+    spoken = [(step.at, segment) for step in seen.trace
+              if step.packet and (segment := _segment(step.packet, dial.source_port))]
+    asked = False
+    for (earlier, _), (later, (flags, length)) in itertools.pairwise(spoken):
+        after_pause = not asked and bool(length or flags & (TcpFlag.FIN | TcpFlag.RST))
+        if later - earlier > limit and not after_pause:
+            return True
+        asked = asked or after_pause
+    return False
 
 
-def _speaks(packet: Packet, port: int) -> bool:
-    """A TCP segment from or to a port, also inside a tunnel's packet."""
+def _segment(packet: Packet, port: int) -> tuple[int, int] | None:
+    """Flags and length of a TCP segment from or to a port, also inside a tunnel's packet; None for anything else."""
     if packet.inner is not None and packet.vxlan is not None:
-        return _speaks(packet.inner, port)
-    return isinstance(packet.l4, Tcp) and port in (packet.l4.sport, packet.l4.dport)
+        return _segment(packet.inner, port)
+    if isinstance(packet.l4, Tcp) and port in (packet.l4.sport, packet.l4.dport):
+        return packet.l4.flags, len(packet.payload)
+    return None

@@ -33,7 +33,7 @@ class Observation:
     attempts: int = 1
     """How often it was asked until no frame was lost, and nobody late."""
     late: bool = False
-    """On an emulated CPU: somebody was late for the kernel's own timers, each time that it was asked."""
+    """Somebody was late for the kernel's own timers, each time that it was asked."""
 
     def as_dict(self) -> dict[str, Any]:
         return {"dial": self.dial.model_dump(mode="json") if self.dial else None,

@@ -33,7 +33,7 @@ from sim.trace import Answer, Trace
 
 OPTIONAL = frozenset({"esp", "ip_vs"})
 """Features without which an engine works on, and does less (the doctor's names)."""
-TOO_LATE = "the emulated CPU was late for the kernel's own timers"
+TOO_LATE = "the CPU was late for the kernel's own timers"
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -82,7 +81,8 @@ def test_an_owner_killed_while_it_brings_up_the_lab_leaves_nothing_that_stays(mi
 
 
 def test_who_joins_a_run_only_while_it_is_removed_ends_with_it() -> None:
-    """A shell that the owner forked just before it was killed writes itself into the control group when it gets a CPU."""
+    """A shell that the owner forked just before it was killed writes itself into the control group only when it gets a
+    CPU."""
     run = f"{os.getpid():x}"[-6:].rjust(6, "0")
     group = cgroup.create(run, "h1")
     assert cgroup.processes(run) == []
@@ -90,7 +90,7 @@ def test_who_joins_a_run_only_while_it_is_removed_ends_with_it() -> None:
         while not cgroup.processes(run):
             time.sleep(0.01)
         cgroup.remove(run)
-        assert late.wait(timeout=5) == -signal.SIGKILL
+        late.wait(timeout=5)  # what it says depends on who reaped it first, this or cgroup.kill
     assert run not in cgroup.runs()
 
 

@@ -1,0 +1,101 @@
+"""A machine that is late for its kernel's own timers (a busy hypervisor, an emulated CPU) is noticed and asked anew."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from experiments import measure, verify
+from experiments.measurement import Observation
+from live import doctor
+from live.responder import Responders
+from sim.build import topology
+from sim.predict import Prediction, predict
+from sim.spec import Spec
+from sim.trace import Trace
+
+POINTS = ["client:eth0", "host:eth0", "host:br(front)", "web:eth0"]
+
+
+def shop() -> Spec:
+    return (topology("late").network("front").container("web", networks=["front"], ports=["8080:80"], listens=[80])
+            .client("client").ask("client -> web:80").ask("client -> host:81").spec())
+
+
+@pytest.fixture(scope="module")
+def prediction() -> Prediction:
+    return predict(shop(), observed=True)
+
+
+def seen(prediction: Prediction, index: int, seconds: float, place: Callable[[Trace], int]) -> Observation:
+    """As predicted, but everything from one frame on comes `seconds` later."""
+    trace = prediction.traces[index].observed(POINTS)
+    start = place(trace)
+    steps = [replace(step, at=step.at + (seconds if number >= start else 0.0)) for number, step in enumerate(trace)]
+    return Observation(prediction.dials[index], prediction.answers[index], Trace(steps))
+
+
+def answer_of(trace: Trace) -> int:
+    """The server's first words."""
+    return next(i for i, step in enumerate(trace) if step.packet and step.packet.payload and "web" in step.where
+                and step.way == "out")
+
+
+def question_of(trace: Trace) -> int:
+    return next(i for i, step in enumerate(trace) if step.packet and step.packet.payload)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_dialogue_that_goes_as_predicted_is_in_time(prediction: Prediction, index: int) -> None:
+    assert not measure._late(seen(prediction, index, 0.0, len), measure.LATE)
+
+
+def test_a_server_that_answers_after_the_delayed_acknowledgement_was_late(prediction: Prediction) -> None:
+    assert measure._late(seen(prediction, 0, 0.045, answer_of), measure.LATE)
+    assert not measure._late(seen(prediction, 0, 0.005, answer_of), measure.LATE)
+
+
+def test_a_client_that_pauses_longer_before_its_question_is_not_late_for_any_timer(prediction: Prediction) -> None:
+    assert not measure._late(seen(prediction, 0, 0.3, question_of), measure.LATE)
+
+
+def test_a_refusal_comes_at_once(prediction: Prediction) -> None:
+    assert measure._late(seen(prediction, 1, 0.05, lambda trace: len(trace) - 1), measure.LATE)
+
+
+def test_what_takes_its_time_on_a_cable_is_not_late(prediction: Prediction) -> None:
+    assert not measure._late(seen(prediction, 0, 0.045, answer_of), measure.LATE + 2 * 0.02)
+
+
+@pytest.mark.live
+def test_a_question_whose_server_was_kept_from_the_cpu_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = doctor.examine()
+    if not report.can_run_lab:
+        pytest.skip(report.why_not)
+    started: list[Responders] = []
+    stalls = iter([True])
+
+    class Stalled(Responders):
+        def __init__(self, listeners: Any) -> None:
+            super().__init__(listeners)
+            started.append(self)
+
+    def stalling(dial: Any, *arguments: Any, **keywords: Any) -> Any:
+        if next(stalls, False):
+            os.kill(started[-1].pid, signal.SIGSTOP)
+            threading.Timer(0.15, os.kill, (started[-1].pid, signal.SIGCONT)).start()
+        return probe(dial, *arguments, **keywords)
+
+    probe = measure.probe
+    monkeypatch.setattr(measure, "Responders", Stalled)
+    monkeypatch.setattr(measure, "probe", stalling)
+    result = verify.verify(shop())
+    assert [check.agreed for check in result.checks if check.agreed is not True] == []
+    assert result.measurement is not None
+    assert result.measurement.observations[0].attempts > 1 and not result.measurement.observations[0].late
