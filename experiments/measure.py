@@ -29,6 +29,7 @@ from live.cold import Caches
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
+from live.names import Names
 from live.patience import factor, patient
 from live.probe import probe
 from live.responder import ListenerAt, Responders
@@ -61,11 +62,12 @@ Progress = Callable[[str, int, int], None]
 class Running:
     """A topology that is up and deployed, and what its engines built: it can be asked as often as one likes."""
 
-    def __init__(
-        self, lab: Lab, deployment: Deployment, plumbing: Plumbing, seconds: dict[str, float], lacking: frozenset[str]
-    ) -> None:
+    def __init__(self, lab: Lab, deployment: Deployment, plumbing: Plumbing, known: Names, seconds: dict[str, float],
+                 lacking: frozenset[str]) -> None:
         self.lab, self.deployment, self.plumbing, self.seconds = lab, deployment, plumbing, seconds
         self.lacking = lacking
+        self._known: Names | None = known
+        """As of now: what is asked may change it."""
 
     @classmethod
     def up(cls, spec: Spec, progress: Callable[[str], None]) -> Running:
@@ -78,13 +80,14 @@ class Running:
             deployment = deploy(lab, spec, progress)
             stage.over("deploy")
             progress("reading what the engine built")
-            plumbing = rules.snapshot(deployment)
+            known = names.learn(deployment)
+            plumbing = rules.snapshot(deployment, known)
             stage.over("plumbing")
             lacking = frozenset(feature for feature, why in features.tried().items() if why)
         except BaseException:
             lab.down()
             raise
-        return cls(lab, deployment, plumbing, stage.seconds, lacking)
+        return cls(lab, deployment, plumbing, known, stage.seconds, lacking)
 
     def __enter__(self) -> Running:
         return self
@@ -96,7 +99,8 @@ class Running:
         """Every question, from cold caches, watched everywhere; faults on the way."""
         stage = _Stages()
         engine = str(self.lab.engine(self.deployment.spec.hosts[0].name).version()["Version"])
-        observations = _ask_all(self.lab, self.deployment, questions, progress)
+        known, self._known = self._known, None
+        observations = _ask_all(self.lab, self.deployment, known, questions, progress)
         points = sorted({point for seen in observations for point in seen.points})
         stage.over("questions")
         return Measurement(engine, self.plumbing, points, observations, self.seconds | stage.seconds, self.lacking,
@@ -130,8 +134,10 @@ def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | N
     return found
 
 
-def _ask_all(lab: Lab, deployment: Deployment, questions: Sequence[Question], say: Progress) -> list[Observation]:
-    """Phase by phase, each with sniffers and responders where containers and interfaces are then."""
+def _ask_all(lab: Lab, deployment: Deployment, known: Names | None, questions: Sequence[Question],
+             say: Progress) -> list[Observation]:
+    """Phase by phase, each with sniffers and responders where containers and interfaces are then. `known`: before any
+    fault, where that was learnt already."""
     found: dict[int, Observation] = {}
     for phase in phases(deployment.spec, questions):
         if phase.fault is not None:
@@ -139,9 +145,10 @@ def _ask_all(lab: Lab, deployment: Deployment, questions: Sequence[Question], sa
             say(f"fault {phase.fault.name}: {phase.fault.kind} {phase.fault.host}{'' if going else ', mended'}",
                 len(found), len(questions))
             (faults.inject if going else faults.mend)(lab, deployment, phase.fault)
+            known = None
         if not phase.questions:
             continue
-        known, paths = names.learn(deployment), deployment.namespaces()
+        known, paths = known or names.learn(deployment), deployment.namespaces()
         points = [Point(label, device, str(paths[label]), real) for label, device, real in known.points()]
         with (Responders(_listeners(deployment)), Caches(deployment) as caches,
               Capture(points, mac_symbol=known.mac, spi_symbol=known.spi) as capture):

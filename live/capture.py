@@ -16,6 +16,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 from live import netns
@@ -29,6 +30,12 @@ __all__ = ["Capture", "Point"]
 
 Frame = tuple[int, int, int, Tap, str, bytes, int]
 """(kernel time in ns, `above`, order of arrival, tap, way, bytes, VLAN): sorts as things happened."""
+
+
+def _pool() -> ThreadPoolExecutor:
+    """To open and close many sockets at once: each waits until no CPU delivers to it any more (synchronize_net in
+    packet_do_bind and packet_release), ten milliseconds or so, and side by side they wait for the same moment."""
+    return ThreadPoolExecutor(32, thread_name_prefix="taps")
 
 
 class Capture:
@@ -48,11 +55,17 @@ class Capture:
         self._since = 0
         self._decoded: dict[bytes, Packet | None] = {}
         """A frame is seen at many points, and decoded once."""
+        groups = [(path, list(group)) for path, group in
+                  groupby(sorted(points, key=lambda p: p.netns), key=lambda p: p.netns)]
         try:
-            for path, group in groupby(sorted(points, key=lambda p: p.netns), key=lambda p: p.netns):
-                for tap in netns.call(path, open_all, list(group)):
-                    self._taps[tap.sock.fileno()] = tap
-                    self._epoll.register(tap.sock, select.EPOLLIN)
+            with _pool() as pool:
+                opening = [pool.submit(netns.call, path, open_all, group) for path, group in groups]
+            errors = [error for each in opening if (error := each.exception())]
+            for tap in (tap for each in opening if not each.exception() for tap in each.result()):
+                self._taps[tap.sock.fileno()] = tap
+                self._epoll.register(tap.sock, select.EPOLLIN)
+            if errors:
+                raise errors[0]
         except BaseException:
             self.close()
             raise
@@ -69,8 +82,8 @@ class Capture:
 
     def close(self) -> None:
         """Closes every socket; a second time does nothing."""
-        for tap in self._taps.values():
-            tap.listener.close()
+        with _pool() as pool:
+            list(pool.map(lambda tap: tap.listener.close(), self._taps.values()))
         self._taps.clear()
         self._epoll.close()
 

@@ -195,7 +195,8 @@ def _inside(pid: int, group: Path) -> list[str]:
 
 def _run(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Its output goes to the end of the engine's log."""
-    environment = {"PATH": os.pathsep.join(["/usr/bin", "/bin", *engine.SBIN]), "LC_ALL": "C", "HOME": "/root"}
+    environment = {"PATH": os.pathsep.join(["/usr/bin", "/bin", *engine.SBIN]), "LC_ALL": "C", "HOME": "/root",
+                   **{name: os.environ[name] for name in ("GOGC",) if name in os.environ}}
     with (folder / "dockerd.log").open("ab") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
                                 start_new_session=True)

@@ -34,6 +34,8 @@ def deploy(machines: Machines, spec: Spec, progress: Progress | None = None) -> 
     for host in spec.hosts:
         with engine_answers(f"host {host.name}"):
             image.ensure(machines.engine(host.name), [c.image for c in spec.containers if c.host == host.name])
+    if spec.in_swarm:
+        swarm.await_places(machines, spec)
     for network in spec.networks:
         for name in spec.hosts_of(network.name):
             say(f"network {network.name}")

@@ -31,9 +31,9 @@ def patient(seconds: float) -> float:
 
 def until(done: Callable[[], bool], otherwise: str, limit: float, poll: float = 0.05) -> None:
     """Returns once `done` says so, asked every `poll` seconds; LabError with `otherwise` when it does not within
-    `limit` patient seconds."""
+    `limit` seconds. Both are patient ones: where an emulated CPU asks, asking takes time from what is waited for."""
     deadline = time.monotonic() + patient(limit)
     while not done():
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(poll)
+        time.sleep(patient(poll))

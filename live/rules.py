@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,13 +42,13 @@ def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
     spec = deployment.spec
     machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
     engines = deployment.engine_namespaces()
-    seen = {}
-    for label, path in deployment.namespaces().items():
+
+    def read(label: str, path: Path) -> Namespace:
         with netns.inside(path) as there:
             rules = there.run(_iptables_save)
             sockets = there.run(_listening) if label in machines else {}
         holders = _engine_sockets(path) if sockets else set()
-        seen[label] = Namespace(
+        return Namespace(
             label,
             {i.name: i for i in _interfaces(label, known, machine=label in machines)},
             [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
@@ -57,6 +58,10 @@ def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
             *_permanent(path, label, known),
             list(map(str, balance.read(path) or ())),
             sorted(line.shown(known.spis) for line in known.ipsec.get(label, [])))
+
+    there = deployment.namespaces()
+    with ThreadPoolExecutor(4, thread_name_prefix="plumbing") as pool:  # much of it is iptables-save's time
+        seen = dict(zip(there, pool.map(read, there, there.values()), strict=True))
     return Plumbing(seen, list(deployment.warnings), inspect.inspect(deployment, known))
 
 

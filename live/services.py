@@ -2,10 +2,11 @@
 
 What a swarm does at once, it does in an order that it draws: it starts the tasks of a service together, and takes any
 of the nodes that its scheduler finds equally good. So a service is created without tasks and then scaled up by one, and
-the next task waits until the one before runs: addresses come in the order of the tasks. While a task is placed, those
-nodes are paused that could have been taken just as well (`Container.rivals`); which nodes these are stays the
-scheduler's own decision, and so does everything else: a task that comes to run elsewhere is a disagreement, and said.
-A service of mode global gets its nodes one after the other in the same way.
+the next task waits until the one before has its node and addresses: they come in the order of the tasks. On one node it
+waits until that one runs, for the engine gives addresses there as well. While a task is placed, those nodes are paused
+that could have been taken just as well (`Container.rivals`); which nodes these are stays the scheduler's own decision,
+and so does everything else: a task that comes to run elsewhere is a disagreement, and said. A service of mode global
+gets its nodes one after the other in the same way.
 
 A task's process sleeps, as every container's of the lab (`live/image.py`). Left out: everything that moves no packet
 (resources, health checks, rolling updates, restart policies: swarm's defaults).
@@ -28,6 +29,8 @@ from sim.spec import Container, Service, Spec
 LIMIT = 60.0
 """Seconds that a service or a task may take."""
 POLL = 0.05
+UNPLACED = ("new", "pending")
+"""States of a task that has no node yet; addresses come first."""
 FAILED = ("complete", "shutdown", "failed", "rejected", "orphaned", "remove")
 """States from which a task does not come back (swarmkit's api/types.proto)."""
 NO_NODE = "no suitable node"
@@ -40,12 +43,12 @@ _wait = partial(until, limit=LIMIT, poll=POLL)
 def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
     """Creates every service and waits until its tasks run: task label -> container's id. PlumbError in the engine's
     words when it refuses one, or when a task comes to run where it was not predicted."""
-    containers: dict[str, str] = {}
     if not spec.services:
-        return containers
+        return {}
     manager = machines.engine(spec.hosts[0].name)
     nodes = Nodes(manager)
     nodes.label({host.name: host.labels for host in spec.hosts})
+    placed: list[tuple[Service, Container]] = []
     for service in spec.services:
         tasks = spec.tasks(service.name)
         say(f"service {service.name}")
@@ -53,16 +56,21 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
             nodes.make(dict.fromkeys((box.host for box in tasks), "pause"))
         create(manager, service, tasks)
         for count, box in enumerate(tasks, 1):
+            for other, neighbour in placed:
+                if neighbour.host == box.host:
+                    until_runs(manager, nodes, other, neighbour)
             say(f"task {box.name}")
             if service.mode == "global":
                 nodes.make({box.host: "active"})
             else:
                 nodes.make({host.name: "pause" if host.name in box.rivals else "active" for host in spec.hosts})
                 scale(manager, service, count)
-            containers[box.name] = until_runs(manager, nodes, service, box)
+            _until(manager, nodes, service, box, lambda state: state not in UNPLACED)
+            placed.append((service, box))
         if service.mode == "replicated":
             nodes.make(dict.fromkeys((host.name for host in spec.hosts), "active"))
-    return containers
+    say("waiting until all tasks run")
+    return {box.name: until_runs(manager, nodes, service, box) for service, box in placed}
 
 
 def create(manager: Any, service: Service, tasks: tuple[Container, ...] = ()) -> None:
@@ -125,9 +133,18 @@ def until_runs(
 ) -> str:
     """The id of the task's container. `known`: ids of older tasks that had its place; `waited`: there was no node for
     it until now, and its status may still say so."""
+    status = _until(manager, nodes, service, box, lambda state: state == "running", known, waited=waited)
+    return str(status["ContainerStatus"]["ContainerID"])
+
+
+def _until(
+    manager: Any, nodes: Nodes, service: Service, box: Container, reached: Callable[[str], bool],
+    known: frozenset[str] = frozenset(), *, waited: bool = False
+) -> dict[str, Any]:
+    """The task's status, once its state is the wanted one. PlumbError when it can't be, or on another node."""
     seen: dict[str, Any] = {}
 
-    def runs() -> bool:
+    def there() -> bool:
         tasks = [task for task in _tasks(manager, service)
                  if _label(task, nodes, service) == box.name and task["ID"] not in known]
         if tasks:
@@ -138,10 +155,10 @@ def until_runs(
                 raise PlumbError(f"the swarm runs it on {where}, predicted was {box.host}", where=f"task {box.name}")
             if seen["State"] in FAILED or (said.startswith(NO_NODE) and not waited):
                 raise PlumbError(said, where=f"task {box.name}")
-        return seen.get("State") == "running"
+        return bool(tasks) and reached(seen["State"])
 
-    _wait(runs, f"task {box.name} does not run after {LIMIT:.0f} s")
-    return str(seen["ContainerStatus"]["ContainerID"])
+    _wait(there, f"task {box.name} does not run after {LIMIT:.0f} s")
+    return seen
 
 
 def _tasks(manager: Any, service: Service) -> list[dict[str, Any]]:

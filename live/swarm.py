@@ -39,22 +39,36 @@ GWBRIDGE, INGRESS_GATEWAY = "docker_gwbridge", "gateway_ingress-sbox"
 
 
 def form(machines: Machines, spec: Spec) -> None:
-    """`docker swarm init` and `docker swarm join`, each host after the one before has its place on the ingress
-    network: so addresses come in the Spec's order. LabError when an engine refuses."""
+    """`docker swarm init` and `docker swarm join`, host after host. A node's address on the ingress network is given as
+    the manager hears of it, once it has that network: so addresses come in the Spec's order. The network itself takes
+    each node some moments more (`await_places`). LabError when an engine refuses."""
     manager = spec.hosts[0]
     contact = spec.uplink_address(manager.name)
     with _engine_says(manager.name):
         leader = machines.engine(manager.name)
         leader.swarm.init(advertise_addr=contact)
-    for host in spec.hosts:
-        if host is not manager:
-            join(machines, spec, host.name)
-        else:
+        until(lambda: _has_subnet(leader), "the swarm's manager gives its ingress network no subnet", LIMIT)
+    for host in spec.hosts[1:]:
+        _join(machines, spec, host.name)
+
+
+def await_places(machines: Machines, spec: Spec) -> None:
+    """Until each host has its place on the ingress network, and with it docker_gwbridge: what is made on a host after
+    that comes behind. Tasks need no such wait, for their nodes keep them waiting (swarmkit's agent configures itself
+    first, and dockerd's executor waits there for the ingress network)."""
+    if any(network.scope == "local" for network in spec.networks) or not spec.services or any(
+            not box.task_of for box in spec.containers):
+        for host in spec.hosts:
             await_ingress(machines, host.name)
 
 
 def join(machines: Machines, spec: Spec, host: str) -> None:
     """`docker swarm join` of a worker; returns when it has its place on the ingress network."""
+    _join(machines, spec, host)
+    await_ingress(machines, host)
+
+
+def _join(machines: Machines, spec: Spec, host: str) -> None:
     manager = spec.hosts[0].name
     with _engine_says(manager):
         leader = machines.engine(manager)
@@ -63,11 +77,17 @@ def join(machines: Machines, spec: Spec, host: str) -> None:
     with _engine_says(host):
         machines.engine(host).swarm.join(remote_addrs=[f"{spec.uplink_address(manager)}:2377"], join_token=token,
                                          advertise_addr=spec.uplink_address(host))
-    await_ingress(machines, host)
 
 
 def await_ingress(machines: Machines, host: str) -> None:
     until(lambda: _has_ingress(machines.engine(host)), f"the swarm's ingress network does not reach {host}", LIMIT)
+
+
+def _has_subnet(manager: docker.DockerClient) -> bool:
+    """Has the ingress network been allocated? The manager's own place there comes with it."""
+    with suppress(NotFound):
+        return bool(manager.api.inspect_network(INGRESS)["IPAM"].get("Config"))
+    return False
 
 
 def _has_ingress(client: docker.DockerClient) -> bool:

@@ -50,11 +50,17 @@ mount -t cgroup2 cgroup /sys/fs/cgroup
 echo hopcast > /proc/sys/kernel/hostname
 # "No route" is answered five times, then once a second; a sysctl of the whole kernel, so only a guest can lift it.
 echo 0 > /proc/sys/net/ipv4/route/error_cost
+# A page fault maps sixteen pages at once. An emulated CPU takes long for one, and dockerd starts itself often.
+mount -t debugfs debug /sys/kernel/debug && echo 1048576 > /sys/kernel/debug/fault_around_bytes
 ip link set lo up
 busybox tar -x -f /dev/vdb -C /opt
 cd /opt
 export PYTHONPATH=/opt PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
+# dockerd starts itself for each small thing that it does in a namespace, and collects garbage while it starts.
+export GOGC=800
 for word in $(cat /proc/cmdline); do case $word in HOPCAST_*=*) export "$word";; esac; done
+# While Python starts on one CPU, the other reads and translates what engines are made of.
+for program in dockerd containerd runc docker-proxy; do "$program" --version; done >/dev/null 2>&1 </dev/null &
 exec tini -s -- python3 -m experiments.guest /dev/ttyS1
 """
 

@@ -16,9 +16,10 @@ from experiments.measurement import Observation
 from live import doctor
 from live.responder import Responders
 from sim.build import topology
+from sim.packet import IPv4, Packet, Tcp
 from sim.predict import Prediction, predict
-from sim.spec import Spec
-from sim.trace import Trace
+from sim.spec import Dial, Spec
+from sim.trace import Answer, Kind, Outcome, Step, Trace
 
 POINTS = ["client:eth0", "host:eth0", "host:br(front)", "web:eth0"]
 
@@ -71,6 +72,18 @@ def test_a_refusal_comes_at_once(prediction: Prediction) -> None:
 
 def test_what_takes_its_time_on_a_cable_is_not_late(prediction: Prediction) -> None:
     assert not measure._late(seen(prediction, 0, 0.045, answer_of), measure.LATE + 2 * 0.02)
+
+
+def test_who_was_late_is_told_from_the_segments_of_the_question_alone() -> None:
+    dial = Dial(source="a", probe="tcp", address="10.0.0.2", port=80, source_port=20001)
+
+    def segments(outcome: Outcome, *times: float, port: int = 20001) -> Observation:
+        steps = [Step(Kind.SEEN, "a", "eth0", Packet(ip=IPv4(1, 2, 6), l4=Tcp(port, 80, 2)), at=at) for at in times]
+        return Observation(dial, Answer(outcome), Trace(steps))
+
+    assert measure._late(segments(Outcome.NET_UNREACHABLE, 0, 1.01), measure.LATE)
+    assert not measure._late(segments(Outcome.TIMEOUT, 0, 1.01), measure.LATE)
+    assert not measure._late(segments(Outcome.REFUSED, 0, 1.01, port=40000), measure.LATE)
 
 
 @pytest.mark.live

@@ -23,11 +23,10 @@ from live.doctor import Item, Report
 from live.vm import qemu
 from sim import compose
 from sim.errors import LabError
-from sim.packet import IPv4, Packet, Tcp
 from sim.plumbing import Plumbing
 from sim.predict import predict
-from sim.spec import Dial, Network, Question, Spec
-from sim.trace import Answer, Kind, Outcome, Step, Trace
+from sim.spec import Network, Question, Spec
+from sim.trace import Trace
 
 ROOT = Item("privilege", "root", True, "", "engines", "sudo", True)
 MACVLAN = Item("kernel", "macvlan", True, "", "macvlan networks", "modprobe macvlan", False)
@@ -147,20 +146,6 @@ def test_fragments_keep_their_lengths_on_the_wire_also_inside_a_tunnel() -> None
              and not s.packet.inner.l4]
     assert later and all(packet.inner and packet.inner.payload for packet in later)
     assert events(copy.trace, {s.point for s in seen.trace}) == events(seen.trace, {s.point for s in seen.trace})
-
-
-def test_who_was_late_is_told_from_the_frames_alone() -> None:
-    dial = Dial(source="a", probe="tcp", address="10.0.0.2", port=80, source_port=20001)
-
-    def seen(outcome: Outcome, *times: float, port: int = 20001) -> Observation:
-        steps = [Step(Kind.SEEN, "a", "eth0", Packet(ip=IPv4(1, 2, 6), l4=Tcp(port, 80, 2)), at=at) for at in times]
-        return Observation(dial, Answer(outcome), Trace(steps))
-
-    assert not measure._late(seen(Outcome.REACHED, 0, 0.001, 0.101, 0.102))  # the dial's pause
-    assert measure._late(seen(Outcome.REACHED, 0, 0.001, 0.101, 0.142))  # and a delayed acknowledgement
-    assert measure._late(seen(Outcome.NET_UNREACHABLE, 0, 1.01))
-    assert not measure._late(seen(Outcome.TIMEOUT, 0, 1.01))
-    assert not measure._late(seen(Outcome.REFUSED, 0, 1.01, port=40000))
 
 
 @pytest.mark.live
