@@ -83,7 +83,7 @@ class Running:
             known = names.learn(deployment)
             plumbing = rules.snapshot(deployment, known)
             stage.over("plumbing")
-            lacking = frozenset(feature for feature, why in features.tried().items() if why)
+            lacking = features.missing(features.OPTIONAL) if spec.in_swarm else frozenset()
         except BaseException:
             lab.down()
             raise

@@ -60,7 +60,7 @@ class Measurement:
     observations: list[Observation]
     seconds: dict[str, float]
     lacking: frozenset[str] = frozenset()
-    """Features that the kernel which measured has not, by the doctor's names."""
+    """What the kernel which measured has not of the features without which a swarm does less (the doctor's names)."""
     where: str = ""
     """`micro-VM (TCG)`: not on this machine's own kernel. Times from an emulated one mean nothing."""
     kernel: str = ""

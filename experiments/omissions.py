@@ -15,8 +15,9 @@ IGMP                    an interface announces its multicast groups when it come
 other questions' tails  a frame whose ports or ICMP ident are the source port of another question's dial (`others`); a
                         TCP segment of an ephemeral port of which no SYN is in the trace; an answer of port 53 to a
                         query that is not in the trace. With no frame lost, each of these began before this question.
-swarm's control plane   TCP and UDP from or to the ports 2377 and 7946: managers and gossip talk
-                        several times a second, whatever is asked. Where the topology names such a port, it is compared.
+swarm's control plane   TCP and UDP from or to the ports 2377 and 7946, and ICMP errors that quote such: managers and
+                        gossip talk several times a second, whatever is asked, and to engines that were killed as well.
+                        Where the topology names such a port, it is compared.
 routed ipvlan's header  what an ipvlan device without ARP sends shows no Ethernet addresses, on either side: the host
                         that routes it has written its own into the same bytes before anybody reads them.
 after the window        frames later than `until`, on both sides: nobody looked on.
@@ -76,10 +77,13 @@ def _innermost(packet: Packet) -> Packet:
 
 
 def _without_control_plane(steps: list[Step], ports: frozenset[int]) -> list[Step]:
-    """What swarm's own programs say to each other."""
+    """What swarm's own programs say to each other, and errors about that."""
 
     def theirs(step: Step) -> bool:
-        match step.packet and step.packet.l4:
+        packet = step.packet
+        assert packet is not None
+        quoted = packet.inner if isinstance(packet.l4, Icmp) else None
+        match (quoted or packet).l4:
             case Tcp(sport=s, dport=d) | Udp(sport=s, dport=d):
                 return s in ports or d in ports
         return False

@@ -31,8 +31,6 @@ from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
 from sim.trace import Answer, Trace
 
-OPTIONAL = frozenset({"esp", "ip_vs"})
-"""Features without which an engine works on, and does less (the doctor's names)."""
 TOO_LATE = "the CPU was late for the kernel's own timers"
 
 
@@ -178,7 +176,7 @@ class _Without:
 
 def _on_this_kernel(spec: Spec, prediction: Prediction, measurement: Measurement) -> _Without:
     without = _Without()
-    for feature in sorted(OPTIONAL.intersection(measurement.lacking)) if spec.in_swarm else ():
+    for feature in sorted(measurement.lacking):
         other = predict(spec, observed=True, questions=prediction.questions, lacking=frozenset({feature}),
                         linux=measurement.kernel or platform.release())
         for check in compare_plumbing(prediction.plumbing, other.plumbing):

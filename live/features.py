@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -117,11 +117,20 @@ TRIALS: dict[str, Callable[[], str]] = {
 """Feature -> trial; a trial says in words why it failed."""
 
 
+OPTIONAL = frozenset({"esp", "ip_vs"})
+"""Features without which an engine works on, and its swarm does less."""
+
+
 def tried() -> dict[str, str]:
     """Feature -> why this kernel can't, empty where it can. LabError when not even a namespace can be made."""
     with netns.throwaway() as run:
         run(_parent)
         return {feature: run(_guarded, trial) for feature, trial in TRIALS.items()}
+
+
+def missing(some: Iterable[str]) -> frozenset[str]:
+    """Those of TRIALS that this kernel can't do."""
+    return frozenset(feature for feature in some if lacks(feature))
 
 
 def lacks(feature: str) -> str:

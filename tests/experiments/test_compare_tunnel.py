@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from experiments.compare import compare_path
-from sim.packet import Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Udp, Vxlan, ip
+from sim.packet import Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Udp, Unreach, Vxlan, ip
 from sim.spec import Dial
 from sim.trace import Kind, Step, Trace
 
@@ -87,6 +87,21 @@ def test_another_vni_disagrees() -> None:
 
 def test_what_a_swarm_says_to_itself_is_left_out() -> None:
     assert agreed(trace(outer(40000)), trace(gossip(), outer(40000), gossip())) is True
+
+
+def refused(port: int = 7946) -> list[Step]:
+    """A host answers that nobody listens there (any more)."""
+    said = gossip(port)[0].packet
+    answer = Packet(eth=Ethernet("mac(h2:eth0)", "mac(h1:eth0)"),
+                    ip=IPv4(ip("192.168.99.102"), ip("192.168.99.101"), Proto.ICMP),
+                    l4=Icmp(IcmpType.DEST_UNREACH, Unreach.PORT), inner=said)
+    return [seen("h2:eth0", "out", answer), seen("h1:eth0", "in", answer)]
+
+
+def test_that_a_killed_engine_hears_no_gossip_is_left_out_with_the_gossip() -> None:
+    assert agreed(trace(outer(40000)), trace(gossip(), refused(), outer(40000))) is True
+    assert agreed(trace(outer(40000)), trace(outer(40000), refused(7000))) is False
+    assert agreed(trace(outer(40000)), trace(outer(40000), refused()), fixed=[7946]) is False
 
 
 def test_a_port_of_the_swarm_that_the_topology_names_is_compared() -> None:
