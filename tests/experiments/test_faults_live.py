@@ -8,11 +8,14 @@ import pytest
 
 from experiments import verify as verification
 from experiments.verify import Verification, verify
-from live import doctor
+from live import doctor, faults
 from sim import compose, topology
 from sim.dockerd import failure
+from sim.errors import LabError
+from sim.spec import Spec
 
 pytestmark = pytest.mark.live
+LABS = 4
 SCENARIO = Path(verification.__file__).parent / "scenarios" / "faults.yaml"
 
 
@@ -21,6 +24,17 @@ def able() -> None:
     report = doctor.examine()
     if not report.can_run_lab:
         pytest.skip(report.why_not)
+
+
+def verified(spec: Spec) -> Verification:
+    """In a lab whose manager, once killed, has its containers' addresses back; some never have (`live/faults.py`)."""
+    for _ in range(LABS - 1):
+        try:
+            return verify(spec)
+        except LabError as error:
+            if faults.KEPT not in str(error):
+                raise
+    return verify(spec)
 
 
 def differing(result: Verification) -> str:
@@ -77,7 +91,7 @@ def test_a_killed_manager_and_a_worker_with_mixed_networks_behave_as_predicted()
         builder = builder.ask(f"{line} around leave")
     for line in ("c2 -> b2:80", "client -> b2:80", "h2 -> c2 by ip"):
         builder = builder.ask(f"{line} around crash")
-    result = verify(builder.spec())
+    result = verified(builder.spec())
     assert not differing(result), differing(result)
 
 
