@@ -66,7 +66,12 @@ def test_the_routing_mesh_behaves_as_predicted_from_outside_and_from_every_node(
     result = verify(spec, measuring=micro_vm.measure, linux=micro_vm.release(micro_vm.measure))
     assert [(c.subject, c.predicted, c.observed, c.detail) for c in result.checks if c.agreed is False] == []
     assert all(c.agreed for c in result.checks if c.detail != TOO_LATE and c.level != "path")
-    assert {c.where for c in result.turns} == {"ingress_sbox@h1", "ingress_sbox@h2", "ingress_sbox@h3"}
+    # A question that was asked again leaves open how many connections it took, and so whose turn it was.
+    assert result.measurement is not None
+    again = {"h1" if asked.target == "127.0.0.1" else asked.target
+             for asked, seen in zip(spec.questions, result.measurement.observations, strict=True) if seen.attempts > 1}
+    told = {check.where for check in result.turns}
+    assert {f"ingress_sbox@{host.name}" for host in spec.hosts if host.name not in again} <= told and told
 
 
 def test_the_guests_kernel_has_what_others_lack() -> None:
