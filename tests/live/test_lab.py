@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from live import cgroup, cleanup, netns, state
+from live.deploy import deploy
 from live.lab import Lab
 from sim.errors import LabError, SpecError
 from sim.spec import Client, Engine, Host, Spec
@@ -94,7 +95,8 @@ def test_two_hosts_have_an_engine_each_and_reach_each_other(bring_up: Up) -> Non
 
 def test_a_swarm_without_a_network_of_its_own_has_its_nodes_and_ingress(bring_up: Up) -> None:
     hosts = Host(name="h1"), Host(name="h2", address="192.168.99.102/24")
-    lab = bring_up(Spec(hosts=hosts, clients=(), swarm=True))
+    lab = bring_up(spec := Spec(hosts=hosts, clients=(), swarm=True))
+    deploy(lab, spec)
     nodes = lab.engine("h1").nodes.list()
     assert {node.attrs["Spec"]["Role"] for node in nodes} == {"manager", "worker"}
     assert all("ingress" in {n.name for n in lab.engine(name).networks.list()} for name in ("h1", "h2"))
