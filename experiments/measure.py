@@ -83,7 +83,8 @@ class Running:
             known = names.learn(deployment)
             plumbing = rules.snapshot(deployment, known)
             stage.over("plumbing")
-            lacking = features.missing(features.OPTIONAL) if spec.in_swarm else frozenset()
+            optional = features.OPTIONAL if spec.in_swarm else ()
+            lacking = frozenset(feature for feature, why in features.tried(optional).items() if why)
         except BaseException:
             lab.down()
             raise

@@ -121,23 +121,17 @@ OPTIONAL = frozenset({"esp", "ip_vs"})
 """Features without which an engine works on, and its swarm does less."""
 
 
-def tried() -> dict[str, str]:
-    """Feature -> why this kernel can't, empty where it can. LabError when not even a namespace can be made."""
+def tried(some: Iterable[str] = tuple(TRIALS)) -> dict[str, str]:
+    """Feature -> why this kernel can't, empty where it can; of TRIALS, all or `some`. LabError when not even a
+    namespace can be made."""
     with netns.throwaway() as run:
         run(_parent)
-        return {feature: run(_guarded, trial) for feature, trial in TRIALS.items()}
-
-
-def missing(some: Iterable[str]) -> frozenset[str]:
-    """Those of TRIALS that this kernel can't do."""
-    return frozenset(feature for feature in some if lacks(feature))
+        return {feature: run(_guarded, TRIALS[feature]) for feature in some}
 
 
 def lacks(feature: str) -> str:
     """Why this kernel can't do one of TRIALS; empty where it can."""
-    with netns.throwaway() as run:
-        run(_parent)
-        return str(run(_guarded, TRIALS[feature]))
+    return tried([feature])[feature]
 
 
 def _parent() -> None:
