@@ -20,7 +20,7 @@ import sys
 from typing import Any
 
 from experiments.measure import Running
-from live.vm import agent
+from live.vm import agent, scheduler
 from sim.errors import LabError, SpecError, did_you_mean
 from sim.spec import Question, Spec
 
@@ -36,9 +36,10 @@ class Guest:
     def up(self, body: Any, say: agent.Say) -> Any:
         """Brings a topology up, in place of one that stood."""
         if self.running is not None:
-            self.running.lab.down()
+            self.running.down()
             self.running = None
-        self.running = Running.up(Spec.model_validate(body["spec"]), lambda what: say([what, 0, 0]))
+        with scheduler.long_turns():
+            self.running = Running.up(Spec.model_validate(body["spec"]), lambda what: say([what, 0, 0]))
         return {"warnings": list(self.running.deployment.warnings)}
 
     def ask(self, body: Any, say: agent.Say) -> Any:
@@ -50,6 +51,8 @@ class Guest:
 
     def execute(self, body: Any, say: agent.Say) -> Any:
         """A shell command: its exit code and what it said. On a host, `docker` speaks with that host's engine."""
+        if self.running is not None:
+            self.running.rest()
         inside, variables = self._at(body.get("on", ""))
         try:
             done = subprocess.run(

@@ -23,23 +23,21 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from experiments.measurement import Measurement, Observation
+from experiments.watch import Watch
 from live import faults, features, names, rules, where
-from live.capture import Capture, Point
-from live.cold import Caches
 from live.deploy import deploy
 from live.deployment import Deployment
+from live.frames import Frames
 from live.lab import Lab
-from live.names import Names
 from live.patience import factor, patient
 from live.probe import probe
-from live.responder import ListenerAt, Responders
 from sim.dial import dial as make_dial
 from sim.dial import not_dialled
 from sim.errors import LabError, SpecError
-from sim.packet import Packet, Tcp, TcpFlag
+from sim.packet import TcpFlag
 from sim.phases import phases
 from sim.plumbing import Plumbing
-from sim.spec import Client, Container, Question, Spec
+from sim.spec import Question, Spec
 from sim.trace import Answer, Outcome
 
 SETTLE = 0.05
@@ -62,17 +60,16 @@ Progress = Callable[[str, int, int], None]
 class Running:
     """A topology that is up and deployed, and what its engines built: it can be asked as often as one likes."""
 
-    def __init__(self, lab: Lab, deployment: Deployment, plumbing: Plumbing, known: Names, seconds: dict[str, float],
+    def __init__(self, lab: Lab, deployment: Deployment, plumbing: Plumbing, watch: Watch, seconds: dict[str, float],
                  lacking: frozenset[str]) -> None:
         self.lab, self.deployment, self.plumbing, self.seconds = lab, deployment, plumbing, seconds
         self.lacking = lacking
-        self._known: Names | None = known
-        """As of now: what is asked may change it."""
+        self._watch = watch
 
     @classmethod
     def up(cls, spec: Spec, progress: Callable[[str], None]) -> Running:
-        """Brings up a lab for `spec` and deploys it there. LabError where that can't be done, PlumbError where an
-        engine refuses the topology; nothing is left then."""
+        """Brings up a lab for `spec`, deploys it there and gets all ready to ask. LabError where that can't be done,
+        PlumbError where an engine refuses the topology; nothing is left then."""
         stage = _Stages()
         lab = Lab.up(spec, progress=progress)
         try:
@@ -85,27 +82,57 @@ class Running:
             stage.over("plumbing")
             optional = features.OPTIONAL if spec.in_swarm else ()
             lacking = frozenset(feature for feature, why in features.tried(optional).items() if why)
+            watch = Watch(deployment, known)
+            stage.over("watch")
         except BaseException:
             lab.down()
             raise
-        return cls(lab, deployment, plumbing, known, stage.seconds, lacking)
+        return cls(lab, deployment, plumbing, watch, stage.seconds, lacking)
 
     def __enter__(self) -> Running:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.down()
+
+    def rest(self) -> None:
+        """Until the next question nobody answers and nobody sniffs: something is about to change, or somebody wants to
+        look around."""
+        self._watch.close()
+
+    def down(self) -> None:
+        self.rest()
         self.lab.down()
 
     def ask(self, questions: Sequence[Question], progress: Progress) -> Measurement:
-        """Every question, from cold caches, watched everywhere; faults on the way."""
+        """Every question, from cold caches, watched everywhere; faults on the way. The frames are not read yet."""
         stage = _Stages()
-        engine = str(self.lab.engine(self.deployment.spec.hosts[0].name).version()["Version"])
-        known, self._known = self._known, None
-        observations = _ask_all(self.lab, self.deployment, known, questions, progress)
+        engine = self.lab.daemons[self.deployment.spec.hosts[0].name].version
+        found: dict[int, Observation] = {}
+        for phase in phases(self.deployment.spec, questions):
+            if phase.fault is not None:
+                going = phase.when == "during"
+                what = f"fault {phase.fault.name}: {phase.fault.kind} {phase.fault.host}"
+                progress(what if going else f"{what}, mended", len(found), len(questions))
+                self.rest()
+                (faults.inject if going else faults.mend)(self.lab, self.deployment, phase.fault)
+            if not phase.questions:
+                continue
+            watch = self._watching()
+            for index in phase.questions:
+                progress(str(questions[index]), len(found), len(questions))
+                found[index] = _ask(self.deployment, questions[index], index, watch, self.lab.frames_lost)
+        observations = [found[index] for index in range(len(questions))]
         points = sorted({point for seen in observations for point in seen.points})
         stage.over("questions")
         return Measurement(engine, self.plumbing, points, observations, self.seconds | stage.seconds, self.lacking,
                            where.here(), where.kernel())
+
+    def _watching(self) -> Watch:
+        """A watch that stands; after a rest, one of what is there now."""
+        if self._watch.closed:
+            self._watch = Watch(self.deployment, names.learn(self.deployment))
+        return self._watch
 
 
 class _Stages:
@@ -131,44 +158,21 @@ def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | N
         say("removing the lab", total, total)
         stage = _Stages()
     stage.over("lab down")
+    found.read()
     found.seconds |= stage.seconds
     return found
 
 
-def _ask_all(lab: Lab, deployment: Deployment, known: Names | None, questions: Sequence[Question],
-             say: Progress) -> list[Observation]:
-    """Phase by phase, each with sniffers and responders where containers and interfaces are then. `known`: before any
-    fault, where that was learnt already."""
-    found: dict[int, Observation] = {}
-    for phase in phases(deployment.spec, questions):
-        if phase.fault is not None:
-            going = phase.when == "during"
-            say(f"fault {phase.fault.name}: {phase.fault.kind} {phase.fault.host}{'' if going else ', mended'}",
-                len(found), len(questions))
-            (faults.inject if going else faults.mend)(lab, deployment, phase.fault)
-            known = None
-        if not phase.questions:
-            continue
-        known, paths = known or names.learn(deployment), deployment.namespaces()
-        points = [Point(label, device, str(paths[label]), real) for label, device, real in known.points()]
-        with (Responders(_listeners(deployment)), Caches(deployment) as caches,
-              Capture(points, mac_symbol=known.mac, spi_symbol=known.spi) as capture):
-            for index in phase.questions:
-                say(str(questions[index]), len(found), len(questions))
-                found[index] = _ask(deployment, questions[index], index, capture, caches, lab.frames_lost)
-                found[index].points = [f"{point.label}:{point.device}" for point in points]
-    return [found[index] for index in range(len(questions))]
-
-
-def _listeners(deployment: Deployment) -> list[ListenerAt]:
-    spec = deployment.spec
-    boxes: list[Container | Client] = [*spec.containers, *spec.clients]
-    return [ListenerAt(box.name, str(deployment.netns_path(box.name)), listener.port, listener.protocol)
-            for box in boxes if box.name not in deployment.ended for listener in box.listens]
-
-
 def _ask(
-    deployment: Deployment, question: Question, index: int, capture: Capture, caches: Caches, losses: Callable[[], int]
+    deployment: Deployment, question: Question, index: int, watch: Watch, losses: Callable[[], int]
+) -> Observation:
+    seen = _asked(deployment, question, index, watch, losses)
+    seen.points = [f"{point.label}:{point.device}" for point in watch.points]
+    return seen
+
+
+def _asked(
+    deployment: Deployment, question: Question, index: int, watch: Watch, losses: Callable[[], int]
 ) -> Observation:
     spec = deployment.spec
     nothing = not_dialled(question, spec, index)
@@ -187,10 +191,10 @@ def _ask(
     best: Observation | None = None
     for attempt in itertools.count(1):
         found = Observation(dial, attempts=attempt)
-        caches.flush()
+        watch.caches.flush()
         before = losses()
         begun = time.monotonic()
-        capture.mark()
+        watch.capture.mark()
         try:
             if box is not None:
                 found.answer = probe(asked, source, deployment.pid(box.name))
@@ -200,7 +204,8 @@ def _ask(
         except LabError as error:
             found.why = str(error)
             return found
-        found.trace = capture.take(patient(SETTLE + 2 * spec.flight), patient(TAKE_LIMIT))
+        found.frames = watch.capture.take(patient(SETTLE + 2 * spec.flight), patient(TAKE_LIMIT))
+        found.frames.macs, found.frames.spis = watch.known.macs, watch.known.spis
         found.until = time.monotonic() - begun
         found.lost = losses() - before
         found.late = _late(found, LATE + 2 * spec.flight)
@@ -217,35 +222,25 @@ def _again(seen: Observation, attempts: int, lossy: bool) -> bool:
     """May another attempt show more?"""
     if seen.late or (lossy and seen.lost):
         return attempts < MORE_ATTEMPTS
-    return bool(seen.trace.lost or seen.lost) and attempts < ATTEMPTS
+    return bool((seen.frames and seen.frames.lost) or seen.lost) and attempts < ATTEMPTS
 
 
 def _spoiled(seen: Observation) -> tuple[int, int, bool, int]:
     """How little an attempt is worth: frames lost by the capture, by cables, was somebody late, and frames in all."""
-    return seen.trace.lost, seen.lost, seen.late, len(seen.trace)
+    frames = seen.frames or Frames()
+    return frames.lost, seen.lost, seen.late, len(frames)
 
 
 def _late(seen: Observation, limit: float) -> bool:
     """Was somebody late, by more than `limit` seconds, in a TCP dialogue of which every step follows at once from the
     one before? Before the question, or the end of a connection that nobody asks on, there is the dial's pause."""
     dial, answer = seen.dial, seen.answer
-    if dial is None or answer is None or dial.probe != "tcp" or answer.outcome not in AT_ONCE:
+    if seen.frames is None or dial is None or answer is None or dial.probe != "tcp" or answer.outcome not in AT_ONCE:
         return False
-    spoken = [(step.at, segment) for step in seen.trace
-              if step.packet and (segment := _segment(step.packet, dial.source_port))]
     asked = False
-    for (earlier, _), (later, (flags, length)) in itertools.pairwise(spoken):
+    for (earlier, _, _), (later, flags, length) in itertools.pairwise(seen.frames.segments(dial.source_port)):
         after_pause = not asked and bool(length or flags & (TcpFlag.FIN | TcpFlag.RST))
         if later - earlier > limit and not after_pause:
             return True
         asked = asked or after_pause
     return False
-
-
-def _segment(packet: Packet, port: int) -> tuple[int, int] | None:
-    """Flags and length of a TCP segment from or to a port, also inside a tunnel's packet; None for anything else."""
-    if packet.inner is not None and packet.vxlan is not None:
-        return _segment(packet.inner, port)
-    if isinstance(packet.l4, Tcp) and port in (packet.l4.sport, packet.l4.dport):
-        return packet.l4.flags, len(packet.payload)
-    return None

@@ -1,7 +1,7 @@
 """What a measurement finds: a topology's plumbing, and of each question the answer and the frames that were seen.
 
 Made by `experiments/measure.py`, on a host or in a micro-VM's guest; from there it comes over a wire as JSON
-(`as_dict`, `from_dict`): frames by their headers and lengths, which is all that is ever compared.
+(`as_dict`, `from_dict`): frames as they are, as long as nobody has read them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
+from live.frames import Frames
 from sim.plumbing import Plumbing
 from sim.spec import Dial
 from sim.trace import Answer, Outcome, Trace
@@ -25,6 +26,9 @@ class Observation:
     dial: Dial | None = None
     answer: Answer | None = None
     trace: Trace = field(default_factory=Trace)
+    """What the frames say, once they have been read."""
+    frames: Frames | None = None
+    """As they were taken; None when they have been read."""
     until: float = 0.0
     why: str = ""
     lost: int = 0
@@ -35,18 +39,25 @@ class Observation:
     late: bool = False
     """Somebody was late for the kernel's own timers, each time that it was asked."""
 
+    def read(self) -> None:
+        """Makes the trace of the frames."""
+        if self.frames is not None:
+            self.trace, self.frames = self.frames.trace(), None
+
     def as_dict(self) -> dict[str, Any]:
         return {"dial": self.dial.model_dump(mode="json") if self.dial else None,
                 "answer": self.answer.as_dict() if self.answer else None,
-                "trace": self.trace.as_dict(), "until": self.until, "why": self.why, "lost": self.lost,
-                "points": self.points, "attempts": self.attempts, "late": self.late}
+                "trace": self.trace.as_dict(), "frames": self.frames.as_dict() if self.frames else None,
+                "until": self.until, "why": self.why, "lost": self.lost, "points": self.points,
+                "attempts": self.attempts, "late": self.late}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Observation:
         """What `as_dict` made."""
         answer = row["answer"] and Answer(**row["answer"] | {"outcome": Outcome(row["answer"]["outcome"])})
-        return cls(Dial(**row["dial"]) if row["dial"] else None, answer, Trace.from_dict(row["trace"]), row["until"],
-                   row["why"], row["lost"], list(row["points"]), row["attempts"], row["late"])
+        frames = Frames.from_dict(row["frames"]) if row["frames"] else None
+        return cls(Dial(**row["dial"]) if row["dial"] else None, answer, Trace.from_dict(row["trace"]), frames,
+                   row["until"], row["why"], row["lost"], list(row["points"]), row["attempts"], row["late"])
 
 
 @dataclass(slots=True)
@@ -66,8 +77,13 @@ class Measurement:
     kernel: str = ""
     """As `uname -r` says there."""
 
+    def read(self) -> None:
+        """Makes the traces of all frames that were taken."""
+        for seen in self.observations:
+            seen.read()
+
     def as_dict(self) -> dict[str, Any]:
-        """JSON; all but the frames' payloads, of which only the lengths are kept."""
+        """JSON; of traces all but the payloads, of which only the lengths are kept."""
         rows = {name: adapter.dump_python(getattr(self, name), mode="json") for name, adapter in _adapters().items()}
         return rows | {"lacking": sorted(self.lacking), "observations": [seen.as_dict() for seen in self.observations]}
 

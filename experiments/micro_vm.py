@@ -69,6 +69,7 @@ def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | N
         up = time.monotonic()
         found = ask(guest, questions, say)
         say("ending the micro-VM", total, total)
+    found.read()
     # What the guest counts before the questions may have been long ago, when its snapshot was taken.
     found.seconds = {"micro-VM up": round(up - begun, 3), "questions": found.seconds["questions"]}
     return found

@@ -82,6 +82,20 @@ def decode(raw: bytes) -> Packet | None:
     return None
 
 
+class Decoder:
+    """`decode` for many frames: one that is seen at many points is dissected once."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Packet | None] = {}
+
+    def decode(self, raw: bytes) -> Packet | None:
+        """As `decode`: a Packet of the caller's own."""
+        if raw not in self._known:
+            self._known[raw] = decode(raw)
+        known = self._known[raw]
+        return known and known.snapshot()
+
+
 def decode_datagram(raw: bytes) -> Packet | None:
     """The IPv4 datagram `raw`, which may be cut off as quotes in ICMP errors are; None when it isn't IPv4."""
     if len(raw) < 20 or raw[0] >> 4 != 4 or (raw[0] & 15) < 5:

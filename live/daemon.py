@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import docker
+from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import DockerException
 
 from live import cgroup, engine
@@ -71,6 +72,8 @@ class Dockerd:
     folder: Path
     pid: int
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    version: str = ""
+    """As the engine says it, once it is ready."""
 
     @property
     def url(self) -> str:
@@ -104,13 +107,28 @@ class Dockerd:
                                f"{self.last_words()}")
             if (self.folder / "docker.sock").exists():
                 try:
-                    return docker.DockerClient(base_url=self.url, version="auto", timeout=round(patient(API_TIMEOUT)))
-                except DockerException:
+                    client, self.version = _connect(self.url, round(patient(API_TIMEOUT)))
+                    return client
+                except (DockerException, OSError):
                     pass
             if time.monotonic() > deadline:
                 raise LabError(f"dockerd of {self.label} is not ready after {limit:.0f} s; its last words:\n"
                                f"{self.last_words()}")
             time.sleep(0.02)
+
+
+def _connect(url: str, timeout: int) -> tuple[docker.DockerClient, str]:
+    """A client of the engine at `url`, and the engine's version. A ping bears all that is needed in its headers (Engine
+    API: SystemPing); for `docker version` an engine would start runc and docker-init to ask them for theirs.
+    DockerException, OSError where none answers."""
+    first = docker.APIClient(base_url=url, version=MINIMUM_DOCKER_API_VERSION, timeout=timeout)
+    first.trust_env = False
+    with first:
+        answer = first.get(f"{first.base_url}/_ping", timeout=timeout)
+    answer.raise_for_status()
+    client = docker.DockerClient(base_url=url, version=answer.headers["Api-Version"], timeout=timeout)
+    client.api.trust_env = False  # no proxy leads to a socket: not to be looked up for each request
+    return client, answer.headers["Server"].partition("/")[2].partition(" ")[0]
 
 
 def flags(options: Engine) -> list[str]:

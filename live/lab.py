@@ -201,7 +201,7 @@ class Lab:
         _write_etc(record.folder / record.folders[DNS], answering)
         for label, dockerd in self.daemons.items():
             self._engines[label] = dockerd.wait_ready()
-            progress(f"Docker Engine {self._engines[label].version()['Version']} on {label} is ready")
+            progress(f"Docker Engine {dockerd.version} on {label} is ready")
         if spec.in_swarm:
             progress("forming a swarm")
             hosts = {host.name: (self.netns_path(host.name), spec.uplink_address(host.name)) for host in spec.hosts}

@@ -129,7 +129,7 @@ def session(of: Spec | None = None, say: Say = print) -> Iterator[Session]:
         for host in wanted.hosts:
             pinned.pin_proxies(lab.daemons[host.name].pid, sockperf.Mode.blocking("tcp").client_cpu)
         time.sleep(CALM)
-        yield Session(deployment, str(lab.engine(wanted.hosts[0].name).version()["Version"]))
+        yield Session(deployment, lab.daemons[wanted.hosts[0].name].version)
 
 
 def batches(cases: Sequence[Case]) -> Iterator[tuple[str, list[Case]]]:

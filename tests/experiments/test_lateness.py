@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from experiments import measure, verify
+from experiments import measure, verify, watch
 from experiments.measurement import Observation
 from live import doctor
+from live.codec import encode
+from live.frames import Frame, Frames
 from live.responder import Responders
 from sim.build import topology
-from sim.packet import IPv4, Packet, Tcp
+from sim.packet import Ethernet, EtherType, IPv4, Packet, Tcp
 from sim.predict import Prediction, predict
 from sim.spec import Dial, Spec
 from sim.trace import Answer, Kind, Outcome, Step, Trace
@@ -39,7 +41,21 @@ def seen(prediction: Prediction, index: int, seconds: float, place: Callable[[Tr
     trace = prediction.traces[index].observed(POINTS)
     start = place(trace)
     steps = [replace(step, at=step.at + (seconds if number >= start else 0.0)) for number, step in enumerate(trace)]
-    return Observation(prediction.dials[index], prediction.answers[index], Trace(steps))
+    return Observation(prediction.dials[index], prediction.answers[index], frames=taken(steps))
+
+
+def taken(steps: Iterable[Step]) -> Frames:
+    """The steps as frames, whoever sends them to whom."""
+    frames = []
+    for step in steps:
+        assert step.packet
+        packet = step.packet.snapshot()
+        packet.eth = Ethernet("02:42:00:00:00:01", "02:42:00:00:00:02",
+                              EtherType.ARP if packet.arp else EtherType.IPV4)
+        if packet.arp:
+            packet.arp.sender_mac, packet.arp.target_mac = packet.eth.src, packet.eth.dst
+        frames.append(Frame(step.at, step.where, step.device, step.way, encode(packet)))
+    return Frames(frames)
 
 
 def answer_of(trace: Trace) -> int:
@@ -79,7 +95,7 @@ def test_who_was_late_is_told_from_the_segments_of_the_question_alone() -> None:
 
     def segments(outcome: Outcome, *times: float, port: int = 20001) -> Observation:
         steps = [Step(Kind.SEEN, "a", "eth0", Packet(ip=IPv4(1, 2, 6), l4=Tcp(port, 80, 2)), at=at) for at in times]
-        return Observation(dial, Answer(outcome), Trace(steps))
+        return Observation(dial, Answer(outcome), frames=taken(steps))
 
     assert measure._late(segments(Outcome.NET_UNREACHABLE, 0, 1.01), measure.LATE)
     assert not measure._late(segments(Outcome.TIMEOUT, 0, 1.01), measure.LATE)
@@ -106,7 +122,7 @@ def test_a_question_whose_server_was_kept_from_the_cpu_is_asked_again(monkeypatc
         return probe(dial, *arguments, **keywords)
 
     probe = measure.probe
-    monkeypatch.setattr(measure, "Responders", Stalled)
+    monkeypatch.setattr(watch, "Responders", Stalled)
     monkeypatch.setattr(measure, "probe", stalling)
     result = verify.verify(shop())
     assert [check.agreed for check in result.checks if check.agreed is not True] == []

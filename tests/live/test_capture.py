@@ -61,7 +61,7 @@ def test_a_ping_is_seen_at_every_point_in_the_order_in_which_it_passed(
     for _ in range(10):
         capture.mark()
         ping(machines, "b")
-        trace = capture.take()
+        trace = capture.take().trace()
         assert hops(trace, Icmp) == FORTH + BACK
         assert trace.lost == 0
         assert all(s.kind is Kind.SEEN and 0 < s.at < 5 for s in trace)
@@ -74,13 +74,14 @@ def test_a_bridge_shows_the_frames_that_it_forwards_and_the_reply_of_its_own_add
     ping(machines, "w")
     capture.mark()
     ping(machines, "w")
-    assert hops(capture.take(), Icmp) == ["a:eth0 out", "w:va in", "w:br0 in", "w:br0 out", "w:va out", "a:eth0 in"]
+    trace = capture.take().trace()
+    assert hops(trace, Icmp) == ["a:eth0 out", "w:va in", "w:br0 in", "w:br0 out", "w:va out", "a:eth0 in"]
 
 
 def test_loopback_shows_each_packet_going_out_and_coming_in(machines: TwoMachines, capture: Capture) -> None:
     capture.mark()
     ping(machines, "a")
-    trace = capture.take()
+    trace = capture.take().trace()
     assert hops(trace, Icmp) == ["a:lo out", "a:lo in"] * 2
 
 
@@ -88,7 +89,7 @@ def test_a_cold_neighbour_cache_asks_before_the_packet_leaves(machines: TwoMachi
     machines.forget_neighbours()
     capture.mark()
     ping(machines, "b")
-    at_source = [str(s.packet) for s in capture.take() if s.point == "a:eth0"]
+    at_source = [str(s.packet) for s in capture.take().trace() if s.point == "a:eth0"]
     assert at_source[0] == "ARP who-has 10.9.0.2 tell 10.9.0.1"
     assert at_source[1].startswith("ARP 10.9.0.2 is-at ")
     assert at_source[2:] == ["ICMP echo-request 10.9.0.1 > 10.9.0.2", "ICMP echo-reply 10.9.0.2 > 10.9.0.1"]
@@ -102,7 +103,8 @@ def test_a_tcp_question_is_the_same_ten_segments_each_time(
         answer = probe(Dial(source="a", probe="tcp", address=ADDRESS["b"], port=80, source_port=21000),
                        machines.netns["a"])
         assert answer.outcome is Outcome.REACHED
-        segments = [s for s in capture.take() if s.point == "a:eth0" and s.packet and isinstance(s.packet.l4, Tcp)]
+        trace = capture.take().trace()
+        segments = [s for s in trace if s.point == "a:eth0" and s.packet and isinstance(s.packet.l4, Tcp)]
         assert [(s.way, flag_names(s.packet.l4.flags), s.packet.l4.seq, s.packet.l4.ack, len(s.packet.payload))
                 for s in segments if s.packet and isinstance(s.packet.l4, Tcp)] == [
             ("out", "SYN", 0, 0, 0), ("in", "SYN|ACK", 0, 1, 0), ("out", "ACK", 1, 1, 0),
@@ -120,7 +122,7 @@ def test_every_segment_and_datagram_passes_the_points_in_the_same_order(
         capture.mark()
         probe(Dial(source="a", probe=kind, address=ADDRESS["b"], port=port, source_port=21001), machines.netns["a"])
         paths: dict[str, list[str]] = {}
-        for s in capture.take():
+        for s in capture.take().trace():
             assert s.packet
             seen = dict(s.packet.fields(), payload=s.packet.payload)
             paths.setdefault(f"{s.packet} {sorted(map(str, seen.items()))}", []).append(f"{s.point} {s.way}")
@@ -150,7 +152,7 @@ def test_take_waits_for_quiet_but_not_for_ever(machines: TwoMachines, capture: C
     try:
         capture.mark()
         start = time.monotonic()
-        trace = capture.take(settle=0.5, limit=0.4)
+        trace = capture.take(settle=0.5, limit=0.4).trace()
         assert 0.3 < time.monotonic() - start < 0.8
         assert len(trace) > 5
     finally:
@@ -165,22 +167,25 @@ def test_an_interface_that_goes_away_ends_its_own_frames_only(machines: TwoMachi
         cap.mark()
         machines.run("b", "ip link del gone")
         ping(machines, "b")
-        assert hops(cap.take(), Icmp) == FORTH + BACK
+        assert hops(cap.take().trace(), Icmp) == FORTH + BACK
+
+
+class Named(dict[str, str]):
+    """Has a name for whatever it is asked for, and remembers what that was."""
+
+    def get(self, mac: str, otherwise: str = "") -> str:  # type: ignore[override]
+        return self.setdefault(mac, f"mac({mac[-2:]})")
 
 
 def test_real_mac_addresses_are_named_and_broadcast_is_not_asked_about(machines: TwoMachines) -> None:
-    asked: set[str] = set()
-
-    def symbol(mac: str) -> str:
-        asked.add(mac)
-        return f"mac({mac[-2:]})"
-
-    with Capture(machines.points(), mac_symbol=symbol) as cap:
+    with Capture(machines.points()) as cap:
         machines.forget_neighbours()
         cap.mark()
         ping(machines, "b")
-        trace = cap.take()
-    assert len(asked) == 2 and "ff:ff:ff:ff:ff:ff" not in asked
+        frames = cap.take()
+    frames.macs = Named()
+    trace = frames.trace()
+    assert len(frames.macs) == 2 and "ff:ff:ff:ff:ff:ff" not in frames.macs
     first = trace.steps[0].packet
     assert first and first.eth and first.arp
     assert first.eth.dst == "ff:ff:ff:ff:ff:ff" and first.eth.src == first.arp.sender_mac
@@ -194,7 +199,7 @@ def test_frames_that_the_kernel_had_no_room_for_are_counted(
     with Capture([Point("b", "eth0", machines.netns["b"], "eth0")]) as cap:
         cap.mark()
         flood(machines, 200)
-        trace = cap.take()
+        trace = cap.take().trace()
         assert trace.lost > 0
         assert len(trace) + trace.lost == 200
         cap.mark()
@@ -205,7 +210,7 @@ def test_forty_sockets_lose_nothing_of_a_thousand_frames(machines: TwoMachines) 
     with Capture([*machines.points()] * 6) as cap:
         cap.mark()
         flood(machines, 200)
-        trace = cap.take()
+        trace = cap.take().trace()
     assert trace.lost == 0
     # Out of a, in at va and at br0, out of vb, into b: five points, six sockets on each.
     assert len(trace) == 200 * 5 * 6
@@ -266,7 +271,7 @@ def test_the_tag_of_a_frame_is_seen_where_it_is_among_the_bytes_and_where_the_ke
     ping(machines, "b")  # so that the switch knows where b is
     capture.mark()
     netns.call(machines.netns["a"], send)
-    seen = [s for s in capture.take() if s.packet and isinstance(s.packet.l4, Icmp)]
+    seen = [s for s in capture.take().trace() if s.packet and isinstance(s.packet.l4, Icmp)]
     assert [f"{s.point} {s.way}" for s in seen] == ["a:eth0 out", "w:va in", "w:br0 in", "w:vb out", "b:eth0 in"]
     assert {s.packet.vlan.id for s in seen if s.packet and s.packet.vlan} == {10}
     assert all(s.packet and s.packet.vlan for s in seen)
