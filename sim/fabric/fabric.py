@@ -17,7 +17,8 @@ from typing import Any
 
 import simpy
 
-from sim.kernel.effects import Effects, Handoff, Timer, Wake
+from sim.kernel import wheel
+from sim.kernel.effects import CoarseTimer, Effects, Handoff, Timer, Wake
 from sim.kernel.socket import Socket
 from sim.trace import Kind, Step, Trace
 
@@ -61,7 +62,9 @@ class Fabric:
             elif isinstance(item, Handoff):
                 queue.append((start + spent, item))
             elif isinstance(item, Timer):
-                self._at(spent + item.delay, partial(self._expire, item))
+                coarse = isinstance(item, CoarseTimer)
+                delay = wheel.delay(start + spent, item.delay) if coarse else item.delay
+                self._at(spent + delay, partial(self._expire, item))
             else:
                 self._wake(spent, item)
         for queued, handoff in queue:

@@ -36,10 +36,15 @@ class Handoff:
 
 @dataclass(slots=True)
 class Timer:
-    """Run `action(now)` in `delay` seconds: ARP and TCP retransmission, time-outs. It may find nothing left to do."""
+    """Run `action(now)` in `delay` seconds, to the nanosecond (hrtimer). It may find nothing left to do."""
 
     delay: float
     action: Callable[[float], Effects]
+
+
+@dataclass(slots=True)
+class CoarseTimer(Timer):
+    """One of the timer wheel's (`sim/kernel/wheel.py`): ARP and TCP retransmission."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sim.kernel.device import NetDevice
-from sim.kernel.effects import Effects, Timer
+from sim.kernel.effects import CoarseTimer, Effects
 from sim.packet import BROADCAST, ZERO_MAC, Arp, Ethernet, EtherType, Packet, dotted
 from sim.trace import DropReason, Kind
 
@@ -112,7 +112,7 @@ class NeighbourTable:
                 yield device.drop(DropReason.NO_NEIGHBOUR, packet, silent)
                 yield from self.netns.ip.unreachable_neighbour(packet, later)
 
-        yield Timer(RETRANS_TIME, again)
+        yield CoarseTimer(RETRANS_TIME, again)
 
     def receive(self, packet: Packet, device: NetDevice, now: float) -> Effects:
         """An ARP message came in (`arp_process`)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 
-from sim.kernel.effects import Effect, Effects, Timer
+from sim.kernel.effects import CoarseTimer, Effect, Effects, Timer
 from sim.kernel.netns import Netns
 from sim.kernel.socket import Socket
 from sim.kernel.tcp_states import ON_CLOSE, ON_FIN, ON_FIN_ACKED, Segment, State
@@ -121,7 +121,7 @@ class TcpSocket(Socket):
                 return
             yield from self._transmit(segment, later)
 
-        yield Timer(self._rto(segment), again)
+        yield CoarseTimer(self._rto(segment), again)
 
     def _rto(self, segment: Segment) -> float:
         if segment.flags & TcpFlag.SYN:

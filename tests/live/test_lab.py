@@ -50,6 +50,13 @@ def test_an_engine_comes_up_quickly_and_goes_without_a_trace_in_the_machines_own
     assert own_network() == before
 
 
+def test_an_engine_says_its_version_and_its_apis_in_the_answer_to_a_ping(bring_up: Up) -> None:
+    lab = bring_up(Spec())
+    said = lab.engine("host").version()
+    assert lab.daemons["host"].version == said["Version"]
+    assert lab.engine("host").api.api_version == said["ApiVersion"]
+
+
 def test_the_wire_joins_the_machines_and_a_client_has_its_routes(bring_up: Up) -> None:
     lab = bring_up(Spec(clients=(Client(routes=("172.17.0.0/16 via 192.168.99.101",)),)))
     client = lab.netns_path("client")
