@@ -168,13 +168,13 @@ def verify(
     from live.doctor import examine
 
     spec = compose.load(file)
-    forecast_of(spec)  # what the engine would refuse is said before a lab is built
+    forecast_of(spec, questions=())  # what the engine would refuse is said before a lab is built
     measuring = micro_vm.place(spec, examine(), vm, lambda what: print(what, file=sys.stderr))
     if not json:
         say_notes(spec.notes)
     with on_stderr() as progress:
         linux = micro_vm.release(measuring)
-        verification = verify_spec(spec, progress=progress, measuring=measuring, linux=linux)
+        verification = verify_spec(spec, progress=progress, measuring=measuring, linux=linux, predicting=forecast_of)
     if out is not None:
         from experiments.publish import publish
 

@@ -113,13 +113,14 @@ def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
 def verify(
     spec: Spec, *, questions: Sequence[Question] | None = None, progress: Progress | None = None,
     measuring: Callable[..., Measurement] | None = None, linux: str = "",
+    predicting: Callable[..., Prediction] = predict,
 ) -> Verification:
     """Predict `spec`, then prove it on real engines. LabError where no lab can run. `measuring`: in place of `measure`,
     and called as it is (`experiments/micro_vm.py`). `linux`: release of the kernel that will measure, empty for this
-    machine's own."""
+    machine's own. `predicting`: in place of `predict`, where somebody has more to say of what it refuses."""
     linux = linux or platform.release()
     begun = time.monotonic()
-    prediction = predict(spec, observed=True, questions=questions, linux=linux)
+    prediction = predicting(spec, observed=True, questions=questions, linux=linux)
     predicted = time.monotonic()
     measurement = (measuring or measure)(spec, prediction.questions, progress=progress)
     measured = time.monotonic()

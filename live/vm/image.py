@@ -59,8 +59,9 @@ export PYTHONPATH=/opt PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0
 # dockerd starts itself for each small thing that it does in a namespace, and collects garbage while it starts.
 export GOGC=800
 for word in $(cat /proc/cmdline); do case $word in HOPCAST_*=*) export "$word";; esac; done
-# While Python starts on one CPU, the other reads and translates what engines are made of.
-for program in dockerd containerd runc docker-proxy; do "$program" --version; done >/dev/null 2>&1 </dev/null &
+# While Python starts on one CPU, the other reads and translates what comes last there, and what engines are made of.
+{ python3 -c 'import scapy.arch.linux, pyroute2, docker'
+for program in dockerd containerd runc docker-proxy; do "$program" --version; done; } >/dev/null 2>&1 </dev/null &
 exec tini -s -- python3 -m experiments.guest /dev/ttyS1
 """
 
