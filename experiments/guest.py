@@ -19,6 +19,7 @@ import subprocess
 import sys
 from typing import Any
 
+from experiments import measurement
 from experiments.measure import Running
 from live.vm import agent, scheduler
 from sim.errors import LabError, SpecError, did_you_mean
@@ -40,6 +41,7 @@ class Guest:
             self.running = None
         with scheduler.long_turns():
             self.running = Running.up(Spec.model_validate(body["spec"]), lambda what: say([what, 0, 0]))
+        measurement.adapters()  # takes a moment, once: before a snapshot is taken rather than after
         return {"warnings": list(self.running.deployment.warnings)}
 
     def ask(self, body: Any, say: agent.Say) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
@@ -84,16 +85,17 @@ class Measurement:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON; of traces all but the payloads, of which only the lengths are kept."""
-        rows = {name: adapter.dump_python(getattr(self, name), mode="json") for name, adapter in _adapters().items()}
+        rows = {name: adapter.dump_python(getattr(self, name), mode="json") for name, adapter in adapters().items()}
         return rows | {"lacking": sorted(self.lacking), "observations": [seen.as_dict() for seen in self.observations]}
 
     @classmethod
     def from_dict(cls, rows: Mapping[str, Any]) -> Measurement:
         """What `as_dict` made."""
-        values = {name: adapter.validate_python(rows[name]) for name, adapter in _adapters().items()}
+        values = {name: adapter.validate_python(rows[name]) for name, adapter in adapters().items()}
         return cls(observations=[Observation.from_dict(row) for row in rows["observations"]], **values)
 
 
-def _adapters() -> dict[str, TypeAdapter[Any]]:
+@cache
+def adapters() -> dict[str, TypeAdapter[Any]]:
     """What turns each field of a Measurement into JSON and back, but its observations."""
     return {name: TypeAdapter(kind) for name, kind in get_type_hints(Measurement).items() if name != "observations"}

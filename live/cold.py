@@ -10,12 +10,11 @@ Left out: what is not per namespace (TCP metrics age by themselves and move no p
 
 from __future__ import annotations
 
+import socket
 from contextlib import suppress
 from types import TracebackType
 
-from pyroute2 import IPRoute
-
-from live import netns
+from live import links, netns
 from live.deployment import Deployment
 from live.flush import Flush
 from live.netns import set_sysctl
@@ -70,7 +69,4 @@ def _open() -> Flush:
     # "no route to host" may draw on for the next second (inet_peer_xrlim_allow, ip_error).
     set_sysctl("net.ipv4.icmp_ratelimit", "0")
     set_sysctl("net.ipv4.icmp_ratemask", "0")
-    with IPRoute() as route:
-        return Flush([
-            link["index"] for link in route.get_links()
-            if (info := link.get_attr("IFLA_LINKINFO")) and info.get_attr("IFLA_INFO_KIND") == "bridge"])
+    return Flush([index for index, name in socket.if_nameindex() if links.driver(name) == "bridge"])

@@ -6,8 +6,11 @@ Left out: IPv6, tables other than main, multipath routes.
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
 from collections.abc import Callable
+from ctypes import addressof, create_string_buffer
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 RT_TABLE_MAIN = 254
 RTN_UNICAST = 1
 NUD_PERMANENT = 0x80
+SIOCETHTOOL, ETHTOOL_GDRVINFO = 0x8946, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,19 @@ IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}
 VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
 OPTIONS: dict[str, Callable[[Any], str]] = {"ipvlan": _ipvlan, "macvlan": _macvlan, "vlan": _vlan, "vxlan": _vxlan}
 
+def driver(ifname: str) -> str:
+    """The driver of a device of the calling thread's namespace, as `ethtool -i` says; "" where it has none, as
+    loopback."""
+    info = create_string_buffer(struct.pack("I", ETHTOOL_GDRVINFO), 196)
+    request = struct.pack("16sP16x", ifname.encode(), addressof(info))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            fcntl.ioctl(sock, SIOCETHTOOL, request)
+        except OSError:
+            return ""
+    return info.raw[4:36].split(b"\0")[0].decode()
+
+
 Triples = list[tuple[str, str, str]]
 
 
@@ -117,7 +134,7 @@ def permanent(path: Path) -> tuple[Triples, Triples]:
 
 def _permanent() -> tuple[Triples, Triples]:
     with IPRoute() as route:
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in route.get_links()}
+        names = dict(socket.if_nameindex())
         found: list[Triples] = []
         for family in (socket.AF_INET, socket.AF_BRIDGE):
             found.append([

@@ -31,6 +31,7 @@ from scapy.arch.linux import L2ListenSocket, LinuxInterfaceProvider, set_promisc
 from scapy.data import SO_TIMESTAMPNS
 from scapy.interfaces import NetworkInterface
 
+from live import links
 from sim.errors import LabError
 
 SO_ATTACH_FILTER = 26
@@ -101,7 +102,7 @@ def open_all(points: list[Point]) -> list[Tap]:
     try:
         for point in points:
             listener = _listen(point)
-            driver = _driver(listener.ins, point.ifname)
+            driver = links.driver(point.ifname)
             headless = driver == "ipvlan" and bool(_flags(listener.ins, point.ifname) & IFF_NOARP)
             taps.append(Tap(point, listener, ABOVE.get(driver, 0), headless))
     except BaseException:
@@ -163,15 +164,3 @@ def _flags(sock: socket.socket, ifname: str) -> int:
     """The device's flags (`SIOCGIFFLAGS`)."""
     request = struct.pack("16s16x", ifname.encode())
     return int(struct.unpack_from("H", fcntl.ioctl(sock, 0x8913, request), 16)[0])
-
-
-def _driver(sock: socket.socket, ifname: str) -> str:
-    """The device's driver, as `ethtool -i` says; "" where it has none, as loopback."""
-    siocethtool, get_driver_info = 0x8946, 3
-    info = create_string_buffer(struct.pack("I", get_driver_info), 196)
-    request = struct.pack("16sP16x", ifname.encode(), addressof(info))
-    try:
-        fcntl.ioctl(sock, siocethtool, request)
-    except OSError:
-        return ""
-    return info.raw[4:36].split(b"\0")[0].decode()
