@@ -39,7 +39,7 @@ NOMINAL: dict[str, float] = {
     Kind.NAT: 0.1e-6, Kind.IPVS_NEW: 0.3e-6, Kind.IPVS: 0.2e-6, Kind.BACKLOG: 0.2e-6, Kind.VETH: 0.1e-6,
     Kind.BRIDGE: 0.15e-6, Kind.BR_NETFILTER: 0.1e-6,
     Kind.LOOPBACK: 0.1e-6, Kind.LINK: 0.1e-6, Kind.MACVLAN: 0.1e-6, Kind.IPVLAN: 0.1e-6, Kind.VLAN: 0.05e-6,
-    Kind.ENCAP: 0.4e-6, Kind.DECAP: 0.4e-6, Kind.ENCRYPT: 2.0e-6, Kind.DECRYPT: 2.0e-6, Kind.FRAGMENT: 0.3e-6,
+    Kind.ENCAP: 0.1e-6, Kind.DECAP: 0.1e-6, Kind.ENCRYPT: 2.0e-6, Kind.DECRYPT: 2.0e-6, Kind.FRAGMENT: 0.3e-6,
     Kind.ICMP_ERROR: 0.5e-6, Kind.PROXY: 5.0e-6, Kind.DNS: 20.0e-6, Kind.DELIVER: 0.3e-6, Kind.DROP: 0.0,
     SEGMENT: 0.3e-6, BYTE_SENT: 0.1e-9, BYTE_RECEIVED: 0.1e-9,
 }
