@@ -18,7 +18,7 @@ from experiments.measurement import Measurement
 from live import needs
 from live.doctor import Report
 from live.vm import image, qemu, snapshot
-from live.vm.guest import Guest
+from live.vm.guest import Guest, Hung
 from live.vm.snapshot import Model
 from sim.errors import LabError
 from sim.spec import Question, Spec
@@ -61,8 +61,17 @@ def reason(spec: Spec, report: Report) -> str:
 
 
 def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | None = None) -> Measurement:
-    """As `experiments.measure.measure`, in a micro-VM. LabError where none can run."""
+    """As `experiments.measure.measure`, in a micro-VM; where one hangs, once more in another. LabError where none can
+    run."""
     say = progress or (lambda what, done, total: None)
+    try:
+        return _measure(spec, questions, say)
+    except Hung as error:
+        say(f"starting another micro-VM, for {error.problem}", 0, len(questions))
+        return _measure(spec, questions, say)
+
+
+def _measure(spec: Spec, questions: Sequence[Question], say: Progress) -> Measurement:
     total = len(questions)
     begun = time.monotonic()
     with standing(spec, lambda what: say(what, 0, total)) as guest:

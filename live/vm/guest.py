@@ -44,6 +44,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 Say = Callable[[Any], None]
 
 
+class Hung(LabError):
+    """The guest lives and says nothing. An emulated one can: its CPUs then wait for each other."""
+
+
 class Guest:
     """Made by `start` or `attach`. `kept`: it stays after the `with` block, unless that raises."""
 
@@ -193,8 +197,8 @@ class Guest:
                     also(message)
             now = time.monotonic()
             if now > deadline or now > heard + silence:
-                raise LabError(f"the micro-VM gave no answer within {min(limit, silence):.0f} s{self.last_words()}",
-                               mend="try again; on a busy machine it is slow")
+                raise Hung(f"the micro-VM gave no answer within {min(limit, silence):.0f} s{self.last_words()}",
+                           mend="try again; on a busy machine it is slow")
             if not select.select([self._line], [], [], min(1.0, deadline - now))[0]:
                 self._check_alive()
                 continue

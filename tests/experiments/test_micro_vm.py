@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from experiments.verify import Verification, verify
 from live import doctor
 from live.doctor import Item, Report
 from live.vm import qemu
+from live.vm.guest import Hung
 from sim import compose
 from sim.errors import LabError
 from sim.plumbing import Plumbing
@@ -156,3 +158,28 @@ def test_a_real_measurement_goes_over_a_wire_without_a_change_to_any_verdict(spe
     measured = measure.measure(spec, predict(spec, observed=True).questions)
     assert verdicts(spec, measured).exit_code == 0
     same(spec, measured)
+
+
+@pytest.mark.parametrize("hangs", [1, 2])
+def test_where_a_guest_hangs_another_is_started_but_not_a_third(
+    spec: Spec, hangs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    begun: list[Spec] = []
+
+    def standing(spec: Spec, say: Callable[[str], None]) -> contextlib.AbstractContextManager[None]:
+        begun.append(spec)
+        if len(begun) <= hangs:
+            raise Hung("the micro-VM gave no answer within 60 s", mend="")
+        return contextlib.nullcontext()
+
+    answer = Measurement("20.10.24", Plumbing(), [], [], {"questions": 1.0})
+    monkeypatch.setattr(micro_vm, "standing", standing)
+    monkeypatch.setattr(micro_vm, "ask", lambda guest, questions, say: answer)
+    if hangs == 1:
+        assert micro_vm.measure(spec, [], progress=lambda what, done, total: told.append(what)) is answer
+        assert told[0] == "starting another micro-VM, for the micro-VM gave no answer within 60 s"
+    else:
+        with pytest.raises(Hung):
+            micro_vm.measure(spec, [])
+    assert len(begun) == 2
