@@ -22,7 +22,8 @@ SELF_EXPLAINING = frozenset({
 """Reasons that the step's detail repeats with the port, the address or the device."""
 
 WORDS = {
-    Kind.SEND: "sent by a socket", Kind.ROUTE: "route", Kind.NEIGH: "neighbour", Kind.HOOK: "hook", Kind.RULE: "rule",
+    Kind.SEND: "sent by a socket", Kind.ROUTE: "route", Kind.NEIGH: "neighbour",
+    Kind.NETFILTER: "netfilter", Kind.HOOK: "hook", Kind.RULE: "rule",
     Kind.CONNTRACK_NEW: "conntrack", Kind.CONNTRACK: "conntrack", Kind.NAT: "NAT",
     Kind.IPVS_NEW: "IPVS", Kind.IPVS: "IPVS", Kind.VETH: "veth",
     Kind.BRIDGE: "bridge", Kind.BR_NETFILTER: "br_netfilter", Kind.LOOPBACK: "loopback", Kind.LINK: "wire",
@@ -32,9 +33,9 @@ WORDS = {
     Kind.ENCRYPT: "encrypted", Kind.DECRYPT: "decrypted",
     Kind.DNS: "name server", Kind.RECEIVE: "read by the process",
 }
-QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.HOOK, Kind.RECEIVE})
+QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.NETFILTER, Kind.HOOK, Kind.RECEIVE})
 """Not shown unless everything is asked for."""
-OF_A_PACKET = frozenset({Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW})
+OF_A_PACKET = frozenset({Kind.NETFILTER, Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW})
 """Steps without a packet of their own: they belong to the one that is under way in their namespace."""
 OUTER = ("ip.src", "ip.dst", "udp.", "vxlan.", "esp.")
 """What a header around a packet says by itself, for a person."""

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     """The packet passed a device where a packet socket would see it (AF_PACKET tap); costs nothing."""
     ROUTE = "route"
     NEIGH = "neighbour"
+    NETFILTER = "netfilter"
+    """The functions that are registered at a hook were called, `count` of them (`nf_hook_slow`)."""
     HOOK = "hook"
     """One table's chain was entered at a hook."""
     RULE = "rule"

@@ -7,16 +7,18 @@ from pathlib import Path
 from statistics import median
 
 from experiments import results
-from experiments.performance import machine
+from experiments.performance import calibration, machine
 from experiments.performance.calibration import Calibration, Row
 from experiments.performance.calibration import calibrate as measure
 from experiments.performance.intervals import Interval
-from experiments.performance.known import document
+from experiments.performance.known import Known, document
 from experiments.performance.model import Model
 from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import NOISY, NOISY_EXIT_CODE
 from experiments.performance.session import Progress, Say, session
+from experiments.performance.topology import spec
 from experiments.provenance import provenance
+from sim.errors import SpecError
 
 
 def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tuple[Calibration, int]:
@@ -25,12 +27,30 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
     with session(say=say) as within:
         found = measure(within, Model(within.spec), number=rounds, progress=progress)
         engine = within.engine
+    assert found.noise is not None
     quality = judge(found.series(), found.noise)
     about = provenance(engine=engine, seed=0) | {"rounds": rounds, "noise": quality.as_dict()}
     path = out or _place(quality)
     results.write_json(path, document(found.as_dict(), machine.name(), about))
     say(f"wrote {path}" + ("" if quality.quiet else f", no reference: {quality}"))
     return found, 0 if quality.quiet else NOISY_EXIT_CODE
+
+
+def fit_again(path: Path, out: Path | None, say: Say, progress: Progress) -> Calibration:
+    """Count and fit anew what an earlier calibration measured, with the model as it is now; nothing is measured. Writes
+    `out`, else the file that it was. SpecError where that is no calibration."""
+    known = Known.load(path)
+    before = results.read_json(path)
+    try:
+        found = calibration.again(Model(spec()), before, progress)
+    except SpecError as error:
+        raise SpecError(error.problem, where=str(path), mend=error.mend) from None
+    now = provenance()
+    about = before["provenance"] | {"fitted_again": {key: now[key] for key in ("date", "git", "git_changes")}}
+    target = out or path
+    results.write_json(target, document(found.as_dict(), before.get("machine", known.model.source), about))
+    say(f"wrote {target}, of what was measured on {about.get('date', 'an unknown day')}")
+    return found
 
 
 def _place(quality: Quality) -> Path:

@@ -11,7 +11,7 @@ the very same steps. That error is what a prediction for somebody's own network 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from experiments.performance.model import Model
 from experiments.performance.session import Progress, Session, rounds
 from live.noise import Noise
 from live.sockperf_output import Latency
+from sim.errors import SpecError
 from sim.fabric.costs import NOMINAL, CostModel, Counts, Interruption
 
 ROUNDS = 3
@@ -65,13 +66,13 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """`model` has all regimes. `prices`: regime -> regressor -> interval. `open`: regime -> groups that the data can't
-    tell apart."""
+    tell apart. `noise`: while it was measured; None where it was fitted again."""
 
     model: CostModel
     rows: tuple[Row, ...]
     prices: Mapping[str, Mapping[str, Interval]]
     open: Mapping[str, list[list[str]]]
-    noise: Noise
+    noise: Noise | None
 
     def of(self, regime: str) -> list[Row]:
         return [row for row in self.rows if row.case.regime == regime]
@@ -104,22 +105,55 @@ def calibrate(within: Session, model: Model, *, number: int = ROUNDS, progress: 
 def evaluate(model: Model, found: Mapping[Case, Sequence[Latency]], noise: Noise,
              progress: Progress = lambda what, done, total: None) -> Calibration:
     """The fits, of what was measured."""
+    def spreading(regime: str, fitted: CostModel, counts: Mapping[str, Counts]) -> CostModel:
+        return spread(fitted, counts, {case.name: runs for case, runs in found.items() if case.regime == regime})
+
+    times = {case: [run.p50 for run in runs] for case, runs in found.items()}
+    return _fits(model, times, spreading, noise, progress)
+
+
+def again(model: Model, data: Mapping[str, Any], progress: Progress = lambda what, done, total: None) -> Calibration:
+    """The fits, of what an earlier calibration measured (`Calibration.as_dict`), with steps as they are counted now. Of
+    spread it tells what it told. SpecError where it is none, or of ways that are asked no more."""
+    try:
+        rounds = {(row["name"], row["regime"]): [float(each) for each in row["rounds"]] for row in data["fitted_on"]}
+        spreads = {name: (float(row["variation"]), tuple(Interruption(*map(float, each)) for each in
+                                                         row["interruptions"]))
+                   for name, row in data["regimes"].items()}
+    except (KeyError, TypeError, ValueError):
+        raise SpecError("says nothing about what was measured", mend="`hopcast calibrate` measures anew") from None
+    times = {case: rounds[key] for case in cases(model) if (key := (case.name, case.regime)) in rounds}
+    if len(times) != len(rounds):
+        raise SpecError("was made of other round trips than are calibrated on now",
+                        mend="`hopcast calibrate` measures anew")
+
+    def spreading(regime: str, fitted: CostModel, counts: Mapping[str, Counts]) -> CostModel:
+        variation, interruptions = spreads[regime]
+        return replace(fitted, variation=variation, interruptions=interruptions)
+
+    return _fits(model, times, spreading, None, progress)
+
+
+def _fits(model: Model, times: Mapping[Case, Sequence[float]],
+          spreading: Callable[[str, CostModel, Mapping[str, Counts]], CostModel], noise: Noise | None,
+          progress: Progress) -> Calibration:
+    """`times`: each round's median, seconds."""
     rows: list[Row] = []
     regimes: dict[str, CostModel] = {}
     prices: dict[str, Mapping[str, Interval]] = {}
     unclear: dict[str, list[list[str]]] = {}
     prior: Mapping[str, float] = NOMINAL
-    done, total = 0, len(found)
-    for regime in (name for name in REGIMES if any(case.regime == name for case in found)):
-        mine = [case for case in found if case.regime == regime]
+    done, total = 0, len(times)
+    for regime in (name for name in REGIMES if any(case.regime == name for case in times)):
+        mine = [case for case in times if case.regime == regime]
         counts = {case.name: case.counts(model) for case in mine}
-        times = {case.name: [run.p50 for run in found[case]] for case in mine}
-        fitted, _, prices[regime] = forecast(counts, times, {}, prior=prior)
+        known = {case.name: times[case] for case in mine}
+        fitted, _, prices[regime] = forecast(counts, known, {}, prior=prior)
         unclear[regime] = indistinct(list(counts.values()), prior)
-        regimes[regime] = spread(replace(fitted, source=regime), counts, {case.name: found[case] for case in mine})
+        regimes[regime] = spreading(regime, replace(fitted, source=regime), counts)
         for case in mine:
             progress("leaving each way out", done, total)
-            rows.append(_row(case, mine, counts, times, fitted, prior))
+            rows.append(_row(case, mine, counts, known, fitted, prior))
             done += 1
         prior = prior_of_the_next(fitted.prices)
     progress("leaving each way out", total, total)

@@ -43,13 +43,16 @@ def register(app: typer.Typer) -> None:
     def calibrate(
         out: Annotated[Path | None, typer.Option(help="instead of results/costs/MACHINE.json")] = None,
         rounds: Annotated[int, typer.Option(min=1, max=50, help="how often each round trip is measured")] = 3,
+        again: Annotated[Path | None, typer.Option(
+            help="an earlier calibration's file: count its steps and fit it anew")] = None,
         json: Json = False,
     ) -> None:
         """Measure small round trips in a lab and fit what each step costs on this machine (under five minutes)."""
         from experiments.performance import bench
 
         with on_stderr() as progress:
-            done, code = bench.calibrate(out, rounds, say, progress)
+            done, code = ((bench.fit_again(again, out, say, progress), 0) if again
+                          else bench.calibrate(out, rounds, say, progress))
         if json:
             sys.stdout.write(results.to_json(done.as_dict()))
         else:
@@ -62,19 +65,23 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path | None, typer.Option(help="instead of results/NAME")] = None,
         rounds: Annotated[int | None, typer.Option(min=1, max=50, help="instead of what the experiment needs")] = None,
         costs: Annotated[Path | None, typer.Option(help="instead of results/costs/MACHINE.json")] = None,
+        again: Annotated[bool, typer.Option(
+            "--again", help="measure nothing: predict anew what is in results/NAME; all: where that can be")] = False,
         json: Json = False,
     ) -> None:
         """Run a performance study: predicted from the calibration, measured in a lab, written to results/NAME."""
         from experiments.performance.study import calibrated
 
         names = list(STUDIES) if name == "all" else [name]
-        studies = [study(each) for each in names]
+        studies = [each for each in map(study, names) if name != "all" or not again or each.again]
         known = calibrated(costs)
         code = 0
         for each in studies:
             with on_stderr() as progress:
                 place = out / each.name if out and len(names) > 1 else out
-                data, written = each.carry_out(known, rounds=rounds or 0, out=place, say=say, progress=progress)
+                data, written = (
+                    each.predict_again(known, out=place, say=say, progress=progress) if again else
+                    each.carry_out(known, rounds=rounds or 0, out=place, say=say, progress=progress))
             if json:
                 sys.stdout.write(results.to_json(data))
             else:
@@ -83,7 +90,7 @@ def register(app: typer.Typer) -> None:
         if name == "all" and out is None:
             from experiments.performance import scorecard
 
-            print(scorecard.summary(scorecard.write(list(STUDIES))))
+            print(scorecard.summary(scorecard.write(list(STUDIES), costs=costs)))
         raise typer.Exit(code)
 
 

@@ -21,6 +21,7 @@ from experiments.performance.known import Known, stretched
 from experiments.performance.latencies import (
     GROUPS,
     MEASURED,
+    TAILS,
     Forecast,
     blame,
     forecasts,
@@ -73,6 +74,28 @@ def evaluate(known: Known, model: Model, cases: Sequence[Case], found: Measured,
              number: int) -> tuple[dict[str, Any], Known]:
     """Everything of data.json but its provenance, and the calibration at today's speed."""
     today = at_todays_speed(known, model, {case: runs for case, runs in found.items() if case.way not in DRIVERS})
+    return told(today, model, cases, found, number), today
+
+
+def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Predicted anew: the rounds of each percentile are in the rows, the machine's speed that day in the provenance."""
+    today = known
+    for regime, factor in before["provenance"]["speed"].items():
+        today = today.at_speed(regime, factor)
+    there = {(each["way"], each["regime"], each["protocol"]): _runs(each) for each in before["rows"]}
+    found = {case: there[case.way.name, case.regime, case.protocol] for case in asked()}
+    return told(today, Model(spec()), list(found), found, before["provenance"]["rounds"])
+
+
+def _runs(each: Mapping[str, Any]) -> list[Latency]:
+    """What the runs of a row measured, as far as it says."""
+    tails = [each["percentiles"][f"p{tail:.0f}"]["rounds"] for tail in TAILS]
+    return [Latency(0, p50, {50.0: p50, **dict(zip(TAILS, beyond, strict=True))})
+            for p50, *beyond in zip(each["rounds"], *tails, strict=True)]
+
+
+def told(today: Known, model: Model, cases: Sequence[Case], found: Measured, number: int) -> dict[str, Any]:
+    """Everything of data.json but its provenance, by a calibration at the speed of the day."""
     predicted = forecasts(today, model, cases, number)
     rows = []
     for case in cases:
@@ -80,13 +103,12 @@ def evaluate(known: Known, model: Model, cases: Sequence[Case], found: Measured,
         whole = stretched(today.model.regime(case.regime), today.speed.get(case.regime, 1.0))
         rows.append(row(case, case.way.driver, forecast, found[case],
                         blame(case.counts(model), forecast.prices, whole)))
-    data = {
+    return {
         "title": title(rows), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6, "confidence": 0.95,
         "x_label": "round trip, median", "rows": rows,
         "relations": {name: [each.as_dict() for each in held(today, model, cases, predicted, found, group)]
                       for group, name in GROUPS.items()},
         "literature": markdown(held(today, model, cases, predicted, found, SAID))}
-    return data, today
 
 
 def held(known: Known, model: Model, cases: Sequence[Case], predicted: Mapping[Case, Forecast], found: Measured,
@@ -188,4 +210,5 @@ def _opposite(data: Mapping[str, Any]) -> list[str]:
         "Nowhere do prediction and measurement say the contrary of each other."]
 
 
-STUDY = Study(NAME, "How long does a request take over each of Docker's network drivers?", 3, run, draw, summary)
+STUDY = Study(NAME, "How long does a request take over each of Docker's network drivers?", 3, run, draw,
+              summary, again)

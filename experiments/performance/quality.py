@@ -7,7 +7,7 @@ model: time that the hypervisor took, CPUs that others used, and rounds that don
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,12 @@ class Quality:
         return self.noise.as_dict() | {
             "quiet": self.quiet, "reasons": list(self.reasons),
             "spread": None if self.spread is None else round(self.spread, 4)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Quality:
+        """What `as_dict` made."""
+        noise = Noise(**{each.name: row[each.name] for each in fields(Noise) if each.name in row})
+        return cls(bool(row["quiet"]), tuple(row["reasons"]), row["spread"], noise)
 
     def __str__(self) -> str:
         return "quiet" if self.quiet else f"noisy: {'; '.join(self.reasons)}"

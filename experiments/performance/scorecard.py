@@ -74,10 +74,11 @@ def _value(figure: Any) -> float | None:
     return float(figure) if isinstance(figure, int | float) and not isinstance(figure, bool) else None
 
 
-def card(studies: Sequence[str]) -> list[Score]:
-    """A score for each regime of this machine's calibration, and for each of these experiments that has a result."""
+def card(studies: Sequence[str], costs: Path | None = None) -> list[Score]:
+    """A score for each regime of this machine's calibration, or that in the file `costs`, and for each of these
+    experiments that has a result."""
     found: list[Score | None] = []
-    costs = machine.costs()
+    costs = costs or machine.costs()
     if costs.exists():
         data = results.read_json(costs)
         for regime in data["regimes"]:
@@ -120,9 +121,9 @@ def bands() -> str:
             f"{abs(100 * found['worst_saturation']):.1f} % at most.\n")
 
 
-def write(studies: Sequence[str], out: Path | None = None) -> list[Score]:
+def write(studies: Sequence[str], out: Path | None = None, costs: Path | None = None) -> list[Score]:
     """data.json and summary.md in results/benchmark/, or `out`."""
-    scores = card(studies)
+    scores = card(studies, costs)
     folder = out or results.folder(NAME)
     results.write_json(folder / "data.json", [asdict(each) for each in scores])
     results.write(folder / "summary.md", summary(scores) + "\n" + bands())

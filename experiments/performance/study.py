@@ -13,18 +13,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from experiments import results
 from experiments.performance import machine
 from experiments.performance.cases import Case
 from experiments.performance.known import Known
 from experiments.performance.model import Model
-from experiments.performance.quality import judge
-from experiments.performance.reference import Published, publish
+from experiments.performance.quality import Quality, judge
+from experiments.performance.reference import DATA, Published, publish
 from experiments.performance.session import Progress, Say
 from experiments.performance.topology import WAYS, Way
 from experiments.provenance import provenance
 from live.noise import Noise
 from live.sockperf_output import Latency
-from sim.errors import LabError
+from sim.errors import LabError, SpecError
 
 ANCHORS = tuple(way for way in WAYS if way.name in (
     "loopback in a container", "client to client", "host to container, user bridge",
@@ -54,6 +55,25 @@ class Study:
     run: Callable[[Known, int, Say, Progress], Findings]
     draw: Callable[[Mapping[str, Any], Path], None]
     summary: Callable[[Mapping[str, Any]], str]
+    again: Callable[[Known, Mapping[str, Any], Progress], Mapping[str, Any]] | None = None
+    """(known, an earlier run's data.json, progress) -> the data, predicted anew from what was measured then; None where
+    not all that a prediction takes was kept."""
+
+    def predict_again(self, known: Known, *, out: Path | None = None, say: Say, progress: Progress,
+                      ) -> tuple[Mapping[str, Any], Published]:
+        """Predict anew, with the model as it is now, what results/NAME has measured. SpecError where that can't be."""
+        path = results.folder(self.name) / DATA
+        if self.again is None:
+            raise SpecError(f"{self.name} has not kept all that a prediction takes", mend="run it without --again")
+        if not path.exists():
+            raise SpecError(f"{self.name} was not run yet: there is no {path}", mend="run it without --again")
+        before = results.read_json(path)
+        now = provenance()
+        told = before["provenance"] | {"costs": known.model.source, "predicted_again": {
+            key: now[key] for key in ("date", "git", "git_changes")}}
+        data = {**self.again(known, before, progress), "provenance": told}
+        return data, publish(self.name, data, Quality.from_dict(told["noise"]), draw=self.draw,
+                             summary=self.summary(data), out=out, say=say)
 
     def carry_out(self, known: Known, *, rounds: int = 0, out: Path | None = None, say: Say,
                   progress: Progress) -> tuple[Mapping[str, Any], Published]:

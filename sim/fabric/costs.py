@@ -35,7 +35,8 @@ BLOCKING, SPINNING = "blocking", "spinning"
 
 NOMINAL: dict[str, float] = {
     Kind.SEND: 1.0e-6, Kind.RECEIVE: 0.5e-6, Kind.WAKEUP: 1.2e-6, Kind.SEEN: 0.0, Kind.ROUTE: 0.1e-6,
-    Kind.NEIGH: 0.05e-6, Kind.HOOK: 0.05e-6, Kind.RULE: 0.03e-6, Kind.CONNTRACK_NEW: 0.4e-6, Kind.CONNTRACK: 0.1e-6,
+    Kind.NEIGH: 0.05e-6, Kind.NETFILTER: 0.05e-6, Kind.HOOK: 0.05e-6, Kind.RULE: 0.03e-6,
+    Kind.CONNTRACK_NEW: 0.4e-6, Kind.CONNTRACK: 0.1e-6,
     Kind.NAT: 0.1e-6, Kind.IPVS_NEW: 0.3e-6, Kind.IPVS: 0.2e-6, Kind.BACKLOG: 0.2e-6, Kind.VETH: 0.1e-6,
     Kind.BRIDGE: 0.15e-6, Kind.BR_NETFILTER: 0.1e-6,
     Kind.LOOPBACK: 0.1e-6, Kind.LINK: 0.1e-6, Kind.MACVLAN: 0.1e-6, Kind.IPVLAN: 0.1e-6, Kind.VLAN: 0.05e-6,

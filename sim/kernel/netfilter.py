@@ -113,6 +113,7 @@ class Netfilter:
         if not plan or packet.ip is None:
             return ACCEPTED
         state = HookState(hook, indev, outdev, physin, physout, now)
+        yield Step(Kind.NETFILTER, self.label, detail=hook.value, count=len(plan))
         for who in plan:
             if who == "conntrack":
                 yield from self._track(packet, state)

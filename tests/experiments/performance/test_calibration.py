@@ -113,6 +113,31 @@ def test_what_is_written_is_read_again_as_the_same_prices(calibration: Calibrati
     assert {row.regime for row in known.rows} == set(REGIMES)
 
 
+def test_what_was_measured_can_be_fitted_again_without_measuring(
+        model: Model, calibration: Calibration, tmp_path: Path) -> None:
+    path = write(tmp_path / "machine.json", to_json(document(calibration.as_dict(), "machine", {"kernel": "6.1"})))
+    said: list[str] = []
+    found = bench.fit_again(path, None, said.append, lambda what, done, total: None)
+    assert [row.left_out.value for row in found.rows] == pytest.approx(
+        [row.left_out.value for row in calibration.rows], rel=1e-4)
+    for regime in REGIMES:
+        for kept, told in zip(found.model.regimes[regime].interruptions,
+                              calibration.model.regimes[regime].interruptions, strict=True):
+            assert (kept.per_second, kept.seconds) == pytest.approx((told.per_second, told.seconds), rel=1e-3)
+    written = json.loads(path.read_text())
+    assert written["machine"] == "machine" and written["provenance"]["kernel"] == "6.1"
+    assert set(written["provenance"]["fitted_again"]) == {"date", "git", "git_changes"}
+
+
+def test_a_calibration_of_ways_that_are_asked_no_more_is_not_fitted_again(
+        model: Model, calibration: Calibration, tmp_path: Path) -> None:
+    data = calibration.as_dict()
+    data["fitted_on"][0]["name"] = "by pigeon: tcp"
+    path = write(tmp_path / "machine.json", to_json(document(data, "machine", {})))
+    with pytest.raises(SpecError, match=r"machine\.json: was made of other round trips"):
+        bench.fit_again(path, None, print, lambda what, done, total: None)
+
+
 def test_a_forecast_leaves_out_the_ways_that_it_is_told_to(
         model: Model, calibration: Calibration, tmp_path: Path) -> None:
     path = write(tmp_path / "machine.json", to_json(document(calibration.as_dict(), "machine", {})))

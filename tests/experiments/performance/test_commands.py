@@ -37,6 +37,14 @@ def test_costs_that_are_no_calibration_are_refused_in_one_line(tmp_path: Path) -
     assert result.exit_code == 2 and "not a cost model" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
+def test_an_experiment_that_kept_too_little_is_not_predicted_again() -> None:
+    costs = results.folder("costs") / "intel-xeon-processor-2cpu.json"
+    result = RUN.invoke(app, ["experiment", "load-curves", "--again", "--costs", str(costs)])
+    assert result.exit_code == 2
+    assert result.stderr.strip() == (
+        "hopcast: load-curves has not kept all that a prediction takes; run it without --again")
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_experiment_that_is_offered_is_there_under_its_name(name: str) -> None:
     found = commands.study(name)

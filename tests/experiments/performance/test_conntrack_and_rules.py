@@ -64,7 +64,7 @@ def test_ways_that_are_in_the_calibration_too_have_its_labels(model):
 
 def test_a_pair_differs_in_netfilter_only(data):
     for pair in data["netfilter"]:
-        assert set(pair["steps"]) <= {Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW}
+        assert set(pair["steps"]) <= {Kind.NETFILTER, Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW}
         assert (Kind.CONNTRACK_NEW in pair["steps"]) == (pair["group"] == study.KEPT[CONNECT])
 
 

@@ -48,6 +48,18 @@ def data(known: Known, model: Model) -> Iterator[dict[str, Any]]:
             "provenance": made_up.PROVENANCE}
 
 
+def test_what_was_measured_is_predicted_again_without_measuring(
+        known: Known, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latencies, "TRIPS", 500)
+    monkeypatch.setattr(experiments.performance.known, "DRAWS", 20)
+    before = {**data, "provenance": {**made_up.PROVENANCE, "rounds": ROUNDS, "speed": {}}}
+    found = latency_by_driver.again(known, before, lambda what, done, total: None)
+    assert [row["rounds"] for row in found["rows"]] == [row["rounds"] for row in data["rows"]]
+    assert [row["percentiles"]["p99"]["measured"] for row in found["rows"]] == [
+        row["percentiles"]["p99"]["measured"] for row in data["rows"]]
+    assert [row["error"] for row in found["rows"]] == pytest.approx([row["error"] for row in data["rows"]], abs=0.01)
+
+
 def test_every_driver_is_asked_in_every_group_and_the_literature_knows_all_of_them() -> None:
     cases = asked()
     assert len(cases) == len(set(cases)) == len(DRIVERS) * len(GROUPS)

@@ -69,6 +69,11 @@ def test_ways_are_predicted_from_the_others(data):
         assert each["predicted"]["low"] <= each["predicted"]["value"] <= each["predicted"]["high"]
 
 
+def test_what_was_measured_is_predicted_again_without_measuring(model, data, monkeypatch):
+    monkeypatch.setattr(goodput, "simulate", carried)
+    assert study.again(made_up.known(model), data, lambda what, done, total: None)["rows"] == data["rows"]
+
+
 def test_a_way_with_steps_that_no_other_has_is_extrapolated(data):
     marked = {each["name"] for each in data["rows"] if each["extrapolated"] and each["size"] <= 1400}
     assert marked == {"overlay"}

@@ -63,11 +63,22 @@ def test_each_hook_runs_in_the_order_of_priority() -> None:
         assert list(registered) == sorted(registered)
 
 
+def test_every_function_that_is_registered_at_a_hook_is_called_and_none_where_none_is() -> None:
+    made = netfilter("-A FORWARD -m conntrack --ctstate NEW -j ACCEPT", "-t nat -N EMPTY")
+    calls = {hook: [s.count for s in run(made, hook, syn())[1] if s.kind is Kind.NETFILTER] for hook in Hook}
+    assert calls[Hook.FORWARD] == [1]  # filter
+    assert calls[Hook.PREROUTING] == [2]  # conntrack, nat
+    assert calls[Hook.INPUT] == [3]  # filter, nat, confirmation
+    assert calls[Hook.POSTROUTING] == [2]  # nat, confirmation
+    bare = netfilter()
+    assert not [s for hook in Hook for s in run(bare, hook, syn())[1]]
+
+
 def test_a_policy_drops_what_no_rule_took() -> None:
     ruling, steps = run(netfilter("-P FORWARD DROP"), Hook.FORWARD, syn())
     assert not ruling.accepted
     assert [(s.kind, s.detail) for s in steps] == [
-        (Kind.HOOK, "filter/FORWARD"), (Kind.DROP, "filter FORWARD policy DROP")]
+        (Kind.NETFILTER, "FORWARD"), (Kind.HOOK, "filter/FORWARD"), (Kind.DROP, "filter FORWARD policy DROP")]
     assert steps[-1].reason is DropReason.POLICY and steps[-1].packet is not None
 
 
@@ -76,7 +87,7 @@ def test_a_drop_names_the_chain_and_the_rule_and_how_many_were_evaluated() -> No
                      "-A USER -p tcp --dport 80 -j DROP")
     _, steps = run(made, Hook.FORWARD, syn())
     detail = "filter USER: -p tcp -m tcp --dport 80 -j DROP"
-    assert [(s.kind, s.detail, s.count) for s in steps[1:]] == [(Kind.RULE, detail, 3), (Kind.DROP, detail, 1)]
+    assert [(s.kind, s.detail, s.count) for s in steps[2:]] == [(Kind.RULE, detail, 3), (Kind.DROP, detail, 1)]
     assert steps[-1].reason is DropReason.RULE
 
 
