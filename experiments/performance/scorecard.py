@@ -18,6 +18,7 @@ from experiments.performance.study import table
 
 NAME = "benchmark"
 TAILS = ("p90", "p99")
+HEADER = ("what", "figures", "median error", "worst", "which", "extrapolated", "quiet", "measured", "predicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,9 @@ class Score:
     worst_extrapolated: float
     quiet: bool
     date: str
+    """Of the measurement."""
+    predicted: str
+    """When it was predicted: before it was measured that day, or anew after it, by a later model."""
 
 
 def score(what: str, pairs: Sequence[tuple[str, float, bool]], provenance: Mapping[str, Any]) -> Score | None:
@@ -43,9 +47,11 @@ def score(what: str, pairs: Sequence[tuple[str, float, bool]], provenance: Mappi
     inside = [(abs(error), name) for name, error, beyond in pairs if not beyond]
     outside = [abs(error) for _, error, beyond in pairs if beyond]
     worst, name = max(inside, default=(0.0, ""))
+    date = str(provenance.get("date", ""))
+    later = provenance.get("predicted_again") or provenance.get("fitted_again") or {}
     return Score(what, len(inside), median(error for error, _ in inside) if inside else 0.0, worst, name, len(outside),
                  max(outside, default=0.0), bool(provenance.get("noise", {}).get("quiet")),
-                 str(provenance.get("date", "")))
+                 date, str(later.get("date", date)))
 
 
 def pairs(data: Any, name: str = "", tail: str = "", beyond: bool = False) -> Iterator[tuple[str, str, float, bool]]:
@@ -99,14 +105,14 @@ def summary(scores: Sequence[Score]) -> str:
     """The table as Markdown."""
     rows = [[each.what, str(each.count), f"{100 * each.median:.1f} %", f"{100 * each.worst:.1f} %", each.worst_of,
              f"{each.extrapolated}" + (f", worst {100 * each.worst_extrapolated:.0f} %" if each.extrapolated else ""),
-             "yes" if each.quiet else "no", each.date] for each in scores]
+             "yes" if each.quiet else "no", each.date,
+             "before" if each.predicted == each.date else f"anew {each.predicted}"] for each in scores]
     return "\n".join([
         "# How far the forecasts were off", "",
         "Absolute relative error of every figure that was predicted and then measured, by prices that were fitted "
         "without the way in question. Extrapolated ones have steps that no calibrated path has, or more of them than "
-        "any; they are counted apart.", "",
-        *table(["what", "figures", "median error", "worst", "which", "extrapolated", "quiet", "measured"], rows),
-        ""])
+        "any; they are counted apart. What was predicted anew was so by a later model, whose makers knew these data.",
+        "", *table(HEADER, rows), ""])
 
 
 def bands() -> str:

@@ -31,7 +31,13 @@ def test_extrapolated_forecasts_are_counted_apart() -> None:
     assert found is not None
     assert (found.count, found.worst, found.worst_of, found.extrapolated) == (2, 0.05, "b", 1)
     assert found.worst_extrapolated == 0.4 and found.quiet
-    assert "| x | 2 | 3.5 % | 5.0 % | b | 1, worst 40 % | yes | 2026-01-01T00:00:00Z |" in summary([found])
+    assert "| x | 2 | 3.5 % | 5.0 % | b | 1, worst 40 % | yes | 2026-01-01T00:00:00Z | before |" in summary([found])
+
+
+def test_what_a_later_model_predicted_anew_is_told_from_what_was_predicted_before_it_was_measured() -> None:
+    again = score("x", [("a", 0.02, False)], {**ABOUT, "predicted_again": {"date": "2026-02-02T00:00:00Z"}})
+    assert again is not None and again.date == "2026-01-01T00:00:00Z"
+    assert "| 2026-01-01T00:00:00Z | anew 2026-02-02T00:00:00Z |" in summary([again])
 
 
 def test_experiments_without_a_result_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
