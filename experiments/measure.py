@@ -53,6 +53,9 @@ MORE_ATTEMPTS = 8
 """Where cables lose frames, for predictions are of the case in which they lose none of a question's; and where somebody
 was late."""
 
+RESPITE = 0.25
+"""Seconds by which each pause after a late attempt is longer than the last: what takes the CPU away comes in spells."""
+
 Progress = Callable[[str, int, int], None]
 """(what is being done, questions done, questions in all)"""
 
@@ -77,8 +80,7 @@ class Running:
             deployment = deploy(lab, spec, progress)
             stage.over("deploy")
             progress("reading what the engine built")
-            known = names.learn(deployment)
-            plumbing = rules.snapshot(deployment, known)
+            known, plumbing = rules.read(deployment)
             stage.over("plumbing")
             optional = features.OPTIONAL if spec.in_swarm else ()
             lacking = frozenset(feature for feature, why in features.tried(optional).items() if why)
@@ -213,6 +215,8 @@ def _asked(
             best = found
         if not _again(found, attempt, spec.lossy):
             break
+        if found.late and attempt > 2:
+            time.sleep(RESPITE * attempt)
     assert best is not None
     best.attempts = found.attempts
     return best

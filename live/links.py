@@ -129,10 +129,11 @@ Triples = list[tuple[str, str, str]]
 
 def permanent(path: Path) -> tuple[Triples, Triples]:
     """(address, device, MAC) of permanent neighbours, and (MAC, device, address) of what tunnels hold permanently."""
-    return netns.call(path, _permanent)
+    return netns.call(path, permanent_here)
 
 
-def _permanent() -> tuple[Triples, Triples]:
+def permanent_here() -> tuple[Triples, Triples]:
+    """As `permanent`, in the calling thread's namespace."""
     with IPRoute() as route:
         names = dict(socket.if_nameindex())
         found: list[Triples] = []

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from live import balance, engine, inspect, links, names, netns
@@ -35,34 +36,57 @@ ENGINE_PROGRAMS = ("dockerd", "docker-proxy")
 UPLINK = "eth0"
 
 
-def snapshot(deployment: Deployment, known: Names | None = None) -> Plumbing:
-    """Reads every namespace of the Spec. `known` spares reading the devices again when nothing was changed since.
-    LabError when a container ended or a tool is missing."""
-    known = known or names.learn(deployment)
-    spec = deployment.spec
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """What a namespace says, in its own names. `sockets`: of the engine's programs, (protocol, address, port)."""
+
+    rules: dict[str, list[str]]
+    sockets: list[tuple[str, str, int]]
+    neighbours: links.Triples
+    remotes: links.Triples
+    balanced: list[str]
+
+
+def snapshot(deployment: Deployment) -> Plumbing:
+    """As `read`, without the names."""
+    return read(deployment)[1]
+
+
+def read(deployment: Deployment) -> tuple[Names, Plumbing]:
+    """Reads every namespace of the Spec; the names as well. LabError when a container ended or a tool is missing."""
+    spec, there = deployment.spec, deployment.namespaces()
     machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
     engines = deployment.engine_namespaces()
+    # Half of it is iptables-save's time, in which this process can learn the names.
+    with ThreadPoolExecutor(4, thread_name_prefix="plumbing") as pool:
+        reading = {label: pool.submit(_raw, path, machine=label in machines) for label, path in there.items()}
+        known = names.learn(deployment)
+        raw = {label: each.result() for label, each in reading.items()}
+    seen = {label: Namespace(
+        label,
+        {i.name: i for i in _interfaces(label, known, machine=label in machines)},
+        [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
+        {table: [known.text(label, line) for line in lines] for table, lines in found.rules.items()},
+        sorted(found.sockets),
+        [] if label in engines else _nameservers(deployment.etc(label) / "resolv.conf"),
+        [f"{address} dev {known.device(label, device)} lladdr {known.mac(mac)}"
+         for address, device, mac in found.neighbours],
+        [f"{known.mac(mac)} dev {known.device(label, device)} dst {address}"
+         for mac, device, address in found.remotes],
+        found.balanced,
+        sorted(line.shown(known.spis) for line in known.ipsec.get(label, []))) for label, found in raw.items()}
+    return known, Plumbing(seen, list(deployment.warnings), inspect.inspect(deployment, known))
 
-    def read(label: str, path: Path) -> Namespace:
-        with netns.inside(path) as there:
-            rules = there.run(_iptables_save)
-            sockets = there.run(_listening) if label in machines else {}
-        holders = _engine_sockets(path) if sockets else set()
-        return Namespace(
-            label,
-            {i.name: i for i in _interfaces(label, known, machine=label in machines)},
-            [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
-            {table: [known.text(label, line) for line in lines] for table, lines in rules.items()},
-            sorted({sockets[inode] for inode in sockets.keys() & holders}),
-            [] if label in engines else _nameservers(deployment.etc(label) / "resolv.conf"),
-            *_permanent(path, label, known),
-            list(map(str, balance.read(path) or ())),
-            sorted(line.shown(known.spis) for line in known.ipsec.get(label, [])))
 
-    there = deployment.namespaces()
-    with ThreadPoolExecutor(4, thread_name_prefix="plumbing") as pool:  # much of it is iptables-save's time
-        seen = dict(zip(there, pool.map(read, there, there.values()), strict=True))
-    return Plumbing(seen, list(deployment.warnings), inspect.inspect(deployment, known))
+def _raw(path: Path, *, machine: bool) -> _Raw:
+    with netns.inside(path) as there:
+        rules = there.run(_iptables_save)
+        listening = there.run(_listening) if machine else {}
+        neighbours, remotes = there.run(links.permanent_here)
+        balanced = there.run(balance.here) or []
+    holders = _engine_sockets(path) if listening else set()
+    return _Raw(rules, [listening[inode] for inode in listening.keys() & holders], neighbours, remotes,
+                list(map(str, balanced)))
 
 
 def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interface]:
@@ -72,13 +96,6 @@ def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interfac
             known.device(label, link.name), _kind(link, machine=machine), known.mac_of(label, link), link.addresses,
             link.mtu, known.device(label, by_index[link.master]) if link.master in by_index else "", link.up,
             link.options)
-
-
-def _permanent(path: Path, label: str, known: Names) -> tuple[list[str], list[str]]:
-    neighbours, remotes = links.permanent(path)
-    return ([f"{address} dev {known.device(label, device)} lladdr {known.mac(mac)}"
-             for address, device, mac in neighbours],
-            [f"{known.mac(mac)} dev {known.device(label, device)} dst {address}" for mac, device, address in remotes])
 
 
 def _kind(link: Link, *, machine: bool) -> str:

@@ -28,8 +28,10 @@ from ctypes import addressof, create_string_buffer
 from dataclasses import dataclass
 
 from scapy.arch.linux import L2ListenSocket, LinuxInterfaceProvider, set_promisc
-from scapy.data import SO_TIMESTAMPNS
+from scapy.config import conf
+from scapy.data import ARPHDR_ETHER, ARPHDR_LOOPBACK, SO_TIMESTAMPNS
 from scapy.interfaces import NetworkInterface
+from scapy.packet import Raw
 
 from live import links
 from sim.errors import LabError
@@ -113,6 +115,9 @@ def open_all(points: list[Point]) -> list[Tap]:
 
 
 def _listen(point: Point) -> L2ListenSocket:
+    for kind in (ARPHDR_ETHER, ARPHDR_LOOPBACK):
+        if kind not in conf.l2types:  # scapy would warn, for none of its layers is loaded yet; none is used here
+            conf.l2types.register_num2layer(kind, Raw)
     try:
         # A NetworkInterface of our own: for a mere name, scapy would fill its process-wide list from this namespace.
         index = socket.if_nametoindex(point.ifname)
