@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -136,6 +137,7 @@ def test_a_request_through_a_published_port_takes_longer_than_in_host_mode(monke
     monkeypatch.setattr(experiments.performance.session, "CALM", 0.0)  # there is no swarm
     host, port = Case(ways()[HOST], BLOCKING), Case(ways()[SAID], BLOCKING)
     with session(small(), lambda _: None) as within:
-        found = dict(within.latencies([host, port], 0.1))
+        runs = [dict(within.latencies([host, port], 0.1)) for _ in range(7)]  # a shared machine has slow moments
         carried = within.stream(port.way, seconds=1).bits_per_second
-    assert found[host].p50 < found[port].p50 < 1e-3 and carried > 1e8
+    below, above = (median(run[case].p50 for run in runs) for case in (host, port))
+    assert below < above < 1e-3 and carried > 1e8
