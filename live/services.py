@@ -3,7 +3,8 @@
 What a swarm does at once, it does in an order that it draws: it starts the tasks of a service together, and takes any
 of the nodes that its scheduler finds equally good. So a service is created without tasks and then scaled up by one, and
 the next task waits until the one before has its node and addresses: they come in the order of the tasks. On one node it
-waits until that one runs, for the engine gives addresses there as well. While a task is placed, those nodes are paused
+waits until that one runs, for the engine gives addresses there as well; so does the first task of a further service,
+as engines number what they balance in the order of hearing of it. While a task is placed, those nodes are paused
 that could have been taken just as well (`Container.rivals`); which nodes these are stays the scheduler's own decision,
 and so does everything else: a task that comes to run elsewhere is a disagreement, and said. A service of mode global
 gets its nodes one after the other in the same way.
@@ -57,7 +58,9 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
         create(manager, service, tasks)
         for count, box in enumerate(tasks, 1):
             for other, neighbour in placed:
-                if neighbour.host == box.host:
+                # An engine numbers the firewall marks of services in the order in which it hears of their tasks.
+                heard_first = count == 1 and other.name != service.name
+                if neighbour.host == box.host or heard_first:
                     until_runs(manager, nodes, other, neighbour)
             say(f"task {box.name}")
             if service.mode == "global":
