@@ -124,6 +124,7 @@ class Running:
             for index in phase.questions:
                 progress(str(questions[index]), len(found), len(questions))
                 found[index] = _ask(self.deployment, questions[index], index, watch, self.lab.frames_lost)
+                found[index].points = [f"{point.label}:{point.device}" for point in watch.points]
         observations = [found[index] for index in range(len(questions))]
         points = sorted({point for seen in observations for point in seen.points})
         stage.over("questions")
@@ -166,14 +167,6 @@ def measure(spec: Spec, questions: Sequence[Question], *, progress: Progress | N
 
 
 def _ask(
-    deployment: Deployment, question: Question, index: int, watch: Watch, losses: Callable[[], int]
-) -> Observation:
-    seen = _asked(deployment, question, index, watch, losses)
-    seen.points = [f"{point.label}:{point.device}" for point in watch.points]
-    return seen
-
-
-def _asked(
     deployment: Deployment, question: Question, index: int, watch: Watch, losses: Callable[[], int]
 ) -> Observation:
     spec = deployment.spec

@@ -18,9 +18,7 @@ def provenance(*, engine: str = "", kernel: str = "", where: str = "", seed: int
     `kernel` and `where`: those that measured, empty for this machine's own."""
     return {
         "hopcast": _version(),
-        "git": _git("rev-parse", "HEAD") or "not a git checkout",
-        "git_changes": bool(_git("status", "--porcelain", "--", ".", ":!results")),
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        **moment(),
         "kernel": kernel or platform.release(),
         "measured_in": where or "network namespaces of this machine",
         "machine": platform.machine(),
@@ -29,6 +27,15 @@ def provenance(*, engine: str = "", kernel: str = "", where: str = "", seed: int
         "python": platform.python_version(),
         "engine": engine or "none: predicted only",
         "seed": seed,
+    }
+
+
+def moment() -> dict[str, Any]:
+    """Which code, and when: all that is new where stored measurements are predicted anew."""
+    return {
+        "git": _git("rev-parse", "HEAD") or "not a git checkout",
+        "git_changes": bool(_git("status", "--porcelain", "--", ".", ":!results")),
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 

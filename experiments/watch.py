@@ -7,7 +7,6 @@ client and container, as these are at the time.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 
 from live.capture import Capture, Point
 from live.cold import Caches
@@ -31,12 +30,6 @@ class Watch:
             self.capture = stack.enter_context(Capture(self.points))
             self._open = stack.pop_all()
         self.closed = False
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def close(self) -> None:
         """A second time does nothing."""

@@ -27,6 +27,7 @@ from scapy.layers.vxlan import VXLAN as ScapyVxlan
 from scapy.packet import Packet as ScapyPacket
 from scapy.utils import checksum
 
+from live.frames import VXLAN_PORT
 from sim.packet import (
     Arp,
     Esp,
@@ -47,7 +48,6 @@ from sim.packet import (
 
 TAGGED = 0x8100
 """EtherType of an 802.1Q tag."""
-VXLAN_PORT = 4789
 ERRORS = (IcmpType.DEST_UNREACH, IcmpType.REDIRECT, IcmpType.TIME_EXCEEDED)
 """ICMP types that quote the datagram that they are about."""
 ECHOES = (IcmpType.ECHO_REQUEST, IcmpType.ECHO_REPLY)

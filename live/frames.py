@@ -66,7 +66,7 @@ class Frames:
         """(at, flags, length of the data) of the TCP segments from or to `port`, also of those in VXLAN's packets."""
         found = []
         for frame in self.frames:
-            if frame.raw and (segment := _segment(frame.raw, port)):
+            if segment := _segment(frame.raw, port):
                 found.append((frame.at, *segment))
         return found
 

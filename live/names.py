@@ -57,10 +57,6 @@ class Names:
         """The symbol of a random MAC, else the MAC itself."""
         return self.macs.get(real.lower(), real.lower())
 
-    def spi(self, real: str) -> str:
-        """The symbol of an SPI that libnetwork made, else the SPI itself."""
-        return self.spis.get(real, real)
-
     def mac_of(self, label: str, link: Link) -> str:
         """As `mac`, for a device: a bridge without an address of its own has one of its ports', and both have their
         symbol.

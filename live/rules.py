@@ -47,11 +47,6 @@ class _Raw:
     balanced: list[str]
 
 
-def snapshot(deployment: Deployment) -> Plumbing:
-    """As `read`, without the names."""
-    return read(deployment)[1]
-
-
 def read(deployment: Deployment) -> tuple[Names, Plumbing]:
     """Reads every namespace of the Spec; the names as well. LabError when a container ended or a tool is missing."""
     spec, there = deployment.spec, deployment.namespaces()

@@ -59,8 +59,7 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
         for count, box in enumerate(tasks, 1):
             for other, neighbour in placed:
                 # An engine numbers the firewall marks of services in the order in which it hears of their tasks.
-                heard_first = count == 1 and other.name != service.name
-                if neighbour.host == box.host or heard_first:
+                if count == 1 or neighbour.host == box.host:
                     until_runs(manager, nodes, other, neighbour)
             say(f"task {box.name}")
             if service.mode == "global":

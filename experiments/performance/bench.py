@@ -17,7 +17,7 @@ from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import NOISY, NOISY_EXIT_CODE
 from experiments.performance.session import Progress, Say, session
 from experiments.performance.topology import spec
-from experiments.provenance import provenance
+from experiments.provenance import moment, provenance
 from sim.errors import SpecError
 
 
@@ -45,8 +45,7 @@ def fit_again(path: Path, out: Path | None, say: Say, progress: Progress) -> Cal
         found = calibration.again(Model(spec()), before, progress)
     except SpecError as error:
         raise SpecError(error.problem, where=str(path), mend=error.mend) from None
-    now = provenance()
-    about = before["provenance"] | {"fitted_again": {key: now[key] for key in ("date", "git", "git_changes")}}
+    about = before["provenance"] | {"fitted_again": moment()}
     target = out or path
     results.write_json(target, document(found.as_dict(), before.get("machine", known.model.source), about))
     say(f"wrote {target}, of what was measured on {about.get('date', 'an unknown day')}")

@@ -22,7 +22,7 @@ from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import DATA, Published, publish
 from experiments.performance.session import Progress, Say
 from experiments.performance.topology import WAYS, Way
-from experiments.provenance import provenance
+from experiments.provenance import moment, provenance
 from live.noise import Noise
 from live.sockperf_output import Latency
 from sim.errors import LabError, SpecError
@@ -68,9 +68,7 @@ class Study:
         if not path.exists():
             raise SpecError(f"{self.name} was not run yet: there is no {path}", mend="run it without --again")
         before = results.read_json(path)
-        now = provenance()
-        told = before["provenance"] | {"costs": known.model.source, "predicted_again": {
-            key: now[key] for key in ("date", "git", "git_changes")}}
+        told = before["provenance"] | {"costs": known.model.source, "predicted_again": moment()}
         data = {**self.again(known, before, progress), "provenance": told}
         return data, publish(self.name, data, Quality.from_dict(told["noise"]), draw=self.draw,
                              summary=self.summary(data), out=out, say=say)

@@ -17,8 +17,7 @@ from typing import Any
 
 import simpy
 
-from sim.kernel import wheel
-from sim.kernel.effects import CoarseTimer, Effects, Handoff, Timer, Wake
+from sim.kernel.effects import Effects, Handoff, Timer, Wake
 from sim.kernel.socket import Socket
 from sim.trace import Kind, Step, Trace
 
@@ -62,9 +61,7 @@ class Fabric:
             elif isinstance(item, Handoff):
                 queue.append((start + spent, item))
             elif isinstance(item, Timer):
-                coarse = isinstance(item, CoarseTimer)
-                delay = wheel.delay(start + spent, item.delay) if coarse else item.delay
-                self._at(spent + delay, partial(self._expire, item))
+                self._at(spent + item.due(start + spent), partial(self._expire, item))
             else:
                 self._wake(spent, item)
         for queued, handoff in queue:

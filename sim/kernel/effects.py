@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sim.kernel import wheel
 from sim.packet import Packet
 from sim.trace import Step
 
@@ -41,10 +42,17 @@ class Timer:
     delay: float
     action: Callable[[float], Effects]
 
+    def due(self, now: float) -> float:
+        """Seconds until it goes off, where it is set at `now`."""
+        return self.delay
+
 
 @dataclass(slots=True)
 class CoarseTimer(Timer):
     """One of the timer wheel's (`sim/kernel/wheel.py`): ARP and TCP retransmission."""
+
+    def due(self, now: float) -> float:
+        return wheel.delay(now, self.delay)
 
 
 @dataclass(slots=True)

@@ -83,7 +83,7 @@ def test_any_image_runs_without_a_registry(deployment: Deployment) -> None:
 
 
 def test_the_snapshot_has_every_namespace_once_with_canonical_names(deployment: Deployment) -> None:
-    seen = rules.snapshot(deployment)
+    seen = rules.read(deployment)[1]
     assert set(seen.namespaces) == {"host", "client", "plain", "web", "shut", "odd", "alone"}
     host = seen.namespaces["host"]
     assert set(host.interfaces) == {
@@ -101,7 +101,7 @@ def test_the_snapshot_has_every_namespace_once_with_canonical_names(deployment: 
 
 
 def test_the_snapshot_has_rules_in_order_and_only_the_engines_listeners(deployment: Deployment) -> None:
-    seen = rules.snapshot(deployment).namespaces
+    seen = rules.read(deployment)[1].namespaces
     nat = seen["host"].rules["nat"]
     assert nat[0] == ":PREROUTING ACCEPT"
     assert "-A POSTROUTING -s 172.18.0.0/16 ! -o br(front) -j MASQUERADE" in nat

@@ -62,7 +62,7 @@ def deployment(able: None) -> Iterator[Deployment]:
 
 @pytest.fixture(scope="module")
 def seen(deployment: Deployment) -> Mapping[str, Namespace]:
-    return rules.snapshot(deployment).namespaces
+    return rules.read(deployment)[1].namespaces
 
 
 @live
