@@ -24,13 +24,14 @@ from types import TracebackType
 
 from experiments.measurement import Measurement, Observation
 from experiments.watch import Watch
-from live import faults, features, names, rules, where
+from live import faults, features, names, pinned, rules, where
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.frames import Frames
 from live.lab import Lab
 from live.patience import factor, patient
 from live.probe import probe
+from live.serve import one_cpu
 from sim.dial import dial as make_dial
 from sim.dial import not_dialled
 from sim.errors import LabError, SpecError
@@ -121,6 +122,7 @@ class Running:
             if not phase.questions:
                 continue
             watch = self._watching()
+            pinned.pin_proxies(self.lab.dockerds, one_cpu())  # the one part of the way that is no process of ours
             for index in phase.questions:
                 progress(str(questions[index]), len(found), len(questions))
                 found[index] = _ask(self.deployment, questions[index], index, watch, self.lab.frames_lost)

@@ -109,6 +109,11 @@ class Lab:
         """The Docker SDK's client of a host's engine."""
         return self._engines[host]
 
+    @property
+    def dockerds(self) -> set[int]:
+        """The pids of all engines."""
+        return {dockerd.pid for dockerd in self.daemons.values()}
+
     def sandboxes(self, host: str) -> Path:
         """Where a host's engine keeps its network namespaces: seen through its own mounts."""
         dockerd = self.daemons[host]

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -93,14 +93,14 @@ def receiver_first(pid: int, cpu: int, priority: int) -> None:
         return  # it has ended already, and will say why
 
 
-def pin_proxies(dockerd: int, cpu: int) -> list[int]:
-    """Moves the docker-proxy processes of one engine (dockerd's pid) to a CPU, at the programs' own nice level; their
-    pids. A proxy that is started later is not among them."""
+def pin_proxies(engines: Collection[int], cpu: int) -> list[int]:
+    """Moves docker-proxy processes of engines (dockerd's pids) to a CPU, at the programs' own nice level; their pids.
+    A proxy that is started later is not among them."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             name, _, rest = (entry / "stat").read_text().rpartition(") ")
-            if not name.endswith("(docker-proxy") or int(rest.split()[1]) != dockerd:
+            if not name.endswith("(docker-proxy") or int(rest.split()[1]) not in engines:
                 continue
             for thread in (entry / "task").iterdir():  # Go has several; those to come inherit it
                 os.sched_setaffinity(int(thread.name), {cpu})

@@ -79,14 +79,19 @@ def serve(table: list[tuple[int, str, str]]) -> None:
                 key.fileobj.close()
 
 
+def one_cpu() -> int:
+    """Where all run who put frames on a wire: frames that are sent on two CPUs may overtake each other, for each has a
+    backlog of its own (net/core/dev.c)."""
+    return min(os.sched_getaffinity(0))
+
+
 def hurry() -> None:
-    """Run before everything else on this machine, as far as the kernel lets us, and all on one CPU: a kernel that waits
-    for this process gives up after 40 ms (delayed acknowledgements), and frames that are sent on two CPUs may overtake
-    each other (each has a backlog of its own, net/core/dev.c): both would show in the packets."""
+    """Run before everything else on this machine, as far as the kernel lets us, and on the CPU of all: a kernel that
+    waits for this process gives up after 40 ms (delayed acknowledgements), which would show in the packets."""
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     with suppress(OSError):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, {one_cpu()})
 
 
 if __name__ == "__main__":

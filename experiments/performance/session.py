@@ -126,8 +126,7 @@ def session(of: Spec | None = None, say: Say = print) -> Iterator[Session]:
     wanted = of or spec()
     with Lab.up(wanted, progress=say) as lab:
         deployment = deploy(lab, wanted, say)
-        for host in wanted.hosts:
-            pinned.pin_proxies(lab.daemons[host.name].pid, sockperf.Mode.blocking("tcp").client_cpu)
+        pinned.pin_proxies(lab.dockerds, sockperf.Mode.blocking("tcp").client_cpu)
         time.sleep(CALM)
         yield Session(deployment, lab.daemons[wanted.hosts[0].name].version)
 

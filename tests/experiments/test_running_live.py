@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from experiments.measure import Running
 from live import doctor
+from live.serve import one_cpu
 from sim.build import topology
 from sim.spec import Spec
 from sim.trace import Outcome
@@ -60,3 +63,14 @@ def test_a_topology_at_rest_has_neither_sniffers_nor_responders_and_answers_agai
     running.rest()
     assert watched(running) == (False, False)
     assert ask(running, spec) == before
+
+
+def test_docker_proxies_send_from_the_cpu_of_all_others_so_that_no_frame_overtakes_another(
+        running: Running, spec: Spec) -> None:
+    ask(running, spec)
+    proxies = [int(entry.name) for entry in Path("/proc").iterdir()
+               if entry.name.isdigit() and (entry / "stat").read_text().split()[3] in map(str, running.lab.dockerds)
+               and "(docker-proxy)" in (entry / "stat").read_text()]
+    assert proxies
+    threads = [int(thread.name) for pid in proxies for thread in Path(f"/proc/{pid}/task").iterdir()]
+    assert {frozenset(os.sched_getaffinity(thread)) for thread in threads} == {frozenset({one_cpu()})}

@@ -103,14 +103,14 @@ def test_an_engines_proxies_are_moved_to_one_cpu(proxy: int) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: a higher nice level")
     cpu = max(os.sched_getaffinity(0))
-    assert proxy in pinned.pin_proxies(os.getpid(), cpu)
+    assert proxy in pinned.pin_proxies({os.getpid()}, cpu)
     assert os.sched_getaffinity(proxy) == {cpu}
     assert os.getpriority(os.PRIO_PROCESS, proxy) == pinned.NICE
 
 
 def test_another_engines_proxies_stay_where_they_are(proxy: int) -> None:
     before = os.sched_getaffinity(proxy)
-    assert proxy not in pinned.pin_proxies(os.getppid(), min(before))
+    assert proxy not in pinned.pin_proxies({os.getppid()}, min(before))
     assert os.sched_getaffinity(proxy) == before
 
 
