@@ -24,7 +24,7 @@ from types import TracebackType
 
 from experiments.measurement import Measurement, Observation
 from experiments.watch import Watch
-from live import faults, features, names, pinned, rules, where
+from live import faults, features, names, needs, pinned, rules, where
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.frames import Frames
@@ -83,7 +83,7 @@ class Running:
             progress("reading what the engine built")
             known, plumbing = rules.read(deployment)
             stage.over("plumbing")
-            optional = features.OPTIONAL if spec.in_swarm else ()
+            optional = features.OPTIONAL & {"ip_vs", *needs.needed(spec)} if spec.in_swarm else ()
             lacking = frozenset(feature for feature, why in features.tried(optional).items() if why)
             watch = Watch(deployment, known)
             stage.over("watch")

@@ -7,6 +7,7 @@ seen (retransmissions), so that is the dial's own, and the same on both sides.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from sim.errors import LabError
 
 VARIABLE = "HOPCAST_PATIENCE"
+SELDOM, LESS_OFTEN = 4, 0.2
+"""How many times the first pause a pause gets at most, and by how many it grows each time."""
 
 
 def factor() -> float:
@@ -30,10 +33,13 @@ def patient(seconds: float) -> float:
 
 
 def until(done: Callable[[], bool], otherwise: str, limit: float, poll: float = 0.05) -> None:
-    """Returns once `done` says so, asked every `poll` seconds; LabError with `otherwise` when it does not within
-    `limit` seconds. Both are patient ones: where an emulated CPU asks, asking takes time from what is waited for."""
+    """Returns once `done` says so, asked every `poll` seconds, and less often, up to SELDOM times that, the longer it
+    takes; LabError with `otherwise` when it does not within `limit` seconds. All are patient ones: where an emulated
+    CPU asks, asking takes time from what is waited for."""
     deadline = time.monotonic() + patient(limit)
-    while not done():
+    for asked in itertools.count(1):
+        if done():
+            return
         if time.monotonic() > deadline:
             raise LabError(otherwise, mend="see the lab's dockerd.log")
-        time.sleep(patient(poll))
+        time.sleep(patient(poll * min(SELDOM, 1 + asked * LESS_OFTEN)))

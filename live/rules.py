@@ -27,6 +27,7 @@ from sim.packet import dotted
 from sim.plumbing import Interface, Namespace, Plumbing, Route
 
 COUNTERS = re.compile(r"\s*\[\d+:\d+\]")
+SOCKET = re.compile(r"socket:\[(\d+)\]")
 LISTEN = "0A"
 """TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h)."""
 SWARM_PORTS = (2377, 7946)
@@ -38,10 +39,12 @@ UPLINK = "eth0"
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """What a namespace says, in its own names. `sockets`: of the engine's programs, (protocol, address, port)."""
+    """What a namespace says, in its own names. `inode`: its own; `listening`: a machine's sockets that wait for peers,
+    inode -> (protocol, address, port)."""
 
+    inode: int
     rules: dict[str, list[str]]
-    sockets: list[tuple[str, str, int]]
+    listening: dict[int, tuple[str, str, int]]
     neighbours: links.Triples
     remotes: links.Triples
     balanced: list[str]
@@ -55,6 +58,7 @@ def read(deployment: Deployment) -> tuple[Names, Plumbing]:
     # Half of it is iptables-save's time, in which this process can learn the names.
     with ThreadPoolExecutor(4, thread_name_prefix="plumbing") as pool:
         reading = {label: pool.submit(_raw, path, machine=label in machines) for label, path in there.items()}
+        held = _engine_sockets()
         known = names.learn(deployment)
         raw = {label: each.result() for label, each in reading.items()}
     seen = {label: Namespace(
@@ -62,7 +66,7 @@ def read(deployment: Deployment) -> tuple[Names, Plumbing]:
         {i.name: i for i in _interfaces(label, known, machine=label in machines)},
         [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
         {table: [known.text(label, line) for line in lines] for table, lines in found.rules.items()},
-        sorted(found.sockets),
+        sorted(found.listening[inode] for inode in found.listening.keys() & held.get(found.inode, set())),
         [] if label in engines else _nameservers(deployment.etc(label) / "resolv.conf"),
         [f"{address} dev {known.device(label, device)} lladdr {known.mac(mac)}"
          for address, device, mac in found.neighbours],
@@ -79,9 +83,7 @@ def _raw(path: Path, *, machine: bool) -> _Raw:
         listening = there.run(_listening) if machine else {}
         neighbours, remotes = there.run(links.permanent_here)
         balanced = there.run(balance.here) or []
-    holders = _engine_sockets(path) if listening else set()
-    return _Raw(rules, [listening[inode] for inode in listening.keys() & holders], neighbours, remotes,
-                list(map(str, balanced)))
+    return _Raw(path.stat().st_ino, rules, listening, neighbours, remotes, list(map(str, balanced)))
 
 
 def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interface]:
@@ -135,22 +137,21 @@ def _listening() -> dict[int, tuple[str, str, int]]:
     return found
 
 
-def _engine_sockets(namespace: Path) -> set[int]:
-    """Inodes of sockets that an engine's programs in this namespace hold."""
-    inodes: set[int] = set()
-    here = os.stat(namespace)
-    for process in Path("/proc").glob("[0-9]*"):
+def _engine_sockets() -> dict[int, set[int]]:
+    """Inode of a network namespace -> those of the sockets that the programs of an engine there hold."""
+    found: dict[int, set[int]] = {}
+    for process in os.scandir("/proc"):
+        if not process.name.isdigit():
+            continue
         with suppress(OSError):
-            if (process / "comm").read_text().strip() not in ENGINE_PROGRAMS:
+            if Path(process.path, "comm").read_text().strip() not in ENGINE_PROGRAMS:
                 continue
-            its = os.stat(process / "ns/net")
-            if (its.st_dev, its.st_ino) != (here.st_dev, here.st_ino):
-                continue
-            for descriptor in (process / "fd").iterdir():
+            inodes = found.setdefault(os.stat(f"{process.path}/ns/net").st_ino, set())
+            for descriptor in os.scandir(f"{process.path}/fd"):
                 with suppress(OSError):
-                    if target := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
+                    if target := SOCKET.fullmatch(os.readlink(descriptor.path)):
                         inodes.add(int(target[1]))
-    return inodes
+    return found
 
 
 def _nameservers(resolv_conf: Path) -> list[str]:

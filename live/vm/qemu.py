@@ -31,9 +31,9 @@ CPUS = 4
 EMULATED_CPU = "max,la57=off,smap=off,smep=off,pku=off,avx=off,avx2=off,xsave=off,xsaveopt=off,erms=off,fsrm=off"
 """Without what makes an emulated page table or a change of processes slower and helps nobody here."""
 PARAMETERS = (
-    "console=ttyS0", "quiet", "panic=-1", "mitigations=off", "init_on_alloc=0", "audit=0", "apparmor=0", "nokaslr",
+    "console=ttyS0", "quiet", "panic=-1", "mitigations=off", "init_on_alloc=0", "audit=0", "lsm=", "nokaslr",
     "tsc=reliable", "clocksource=tsc", "no_timer_check", "nowatchdog", "random.trust_cpu=on",
-    "rcupdate.rcu_expedited=1", "cryptomgr.notests", "norandmaps",
+    "rcupdate.rcu_expedited=1", "cryptomgr.notests", "norandmaps", "cgroup_disable=memory",
 )
 """panic=-1 with -no-reboot: a guest that dies ends QEMU."""
 PATIENCE = {"tcg": 5.0, "kvm": 1.0}

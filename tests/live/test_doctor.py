@@ -53,6 +53,13 @@ def test_trying_features_leaves_the_machines_own_network_alone() -> None:
     assert own_network() == before
 
 
+@pytest.mark.live
+@pytest.mark.usefixtures("able")
+def test_what_an_engine_can_do_without_is_tried_without_a_device_and_found_the_same() -> None:
+    everything = features.tried()
+    assert features.tried(features.OPTIONAL) == {feature: everything[feature] for feature in features.OPTIONAL}
+
+
 @pytest.mark.parametrize(("version", "key"), [
     ("20.10.24+dfsg1", "20.10"), ("20.10", "20.10"), ("26.1.5+dfsg1", "26"), ("28.5.2", "28"), ("v27.0.1", "27"),
     ("19.03.8", "19.03.8"), ("31.0.0", "31"), ("nonsense", "nonsense")])

@@ -47,3 +47,19 @@ def test_patience_is_never_less_than_a_machines_own(
 ) -> None:
     monkeypatch.setenv(patience.VARIABLE, given)
     assert patience.patient(2.0) == 2.0 * factor
+
+
+def test_who_waits_long_asks_less_and_less_often_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(patience.VARIABLE, raising=False)
+    pauses: list[float] = []
+    monkeypatch.setattr(patience.time, "sleep", pauses.append)
+    patience.until(lambda: len(pauses) == 30, "never", limit=60, poll=0.1)
+    assert pauses == sorted(pauses) and pauses[0] < 0.15 and pauses[-1] == pytest.approx(0.1 * patience.SELDOM)
+
+
+def test_who_waits_in_vain_hears_what_did_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(patience.VARIABLE, raising=False)
+    asked: list[bool] = []
+    with pytest.raises(LabError, match="the swarm has no manager"):
+        patience.until(lambda: bool(asked.append(True)), "the swarm has no manager", limit=0.05, poll=0.01)
+    assert len(asked) > 1
