@@ -50,6 +50,13 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
     nodes = Nodes(manager)
     nodes.label({host.name: host.labels for host in spec.hosts})
     placed: list[tuple[Service, Container]] = []
+    ids: dict[str, str] = {}
+
+    def started(service: Service, box: Container) -> str:
+        if box.name not in ids:
+            ids[box.name] = until_runs(manager, nodes, service, box)
+        return ids[box.name]
+
     for service in spec.services:
         tasks = spec.tasks(service.name)
         say(f"service {service.name}")
@@ -60,7 +67,7 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
             for other, neighbour in placed:
                 # An engine numbers the firewall marks of services in the order in which it hears of their tasks.
                 if count == 1 or neighbour.host == box.host:
-                    until_runs(manager, nodes, other, neighbour)
+                    started(other, neighbour)
             say(f"task {box.name}")
             if service.mode == "global":
                 nodes.make({box.host: "active"})
@@ -72,7 +79,7 @@ def deploy(machines: Machines, spec: Spec, say: Progress) -> dict[str, str]:
         if service.mode == "replicated":
             nodes.make(dict.fromkeys((host.name for host in spec.hosts), "active"))
     say("waiting until all tasks run")
-    return {box.name: until_runs(manager, nodes, service, box) for service, box in placed}
+    return {box.name: started(service, box) for service, box in placed}
 
 
 def create(manager: Any, service: Service, tasks: tuple[Container, ...] = ()) -> None:
