@@ -22,7 +22,10 @@ class Monitor:
     """A connection. LabError when QEMU refuses, hangs up, or takes too long."""
 
     def __init__(self, path: Path) -> None:
-        self._sock = sockets.connect(path)
+        try:
+            self._sock = sockets.connect(path)
+        except OSError as error:
+            raise LabError(f"QEMU's monitor is not there: {error.strerror}") from error
         self._sock.settimeout(CALL_LIMIT)
         self._lines = self._sock.makefile("rb")
         self._read()  # the greeting

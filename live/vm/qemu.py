@@ -109,8 +109,9 @@ def command(image: Image, project: Project, accelerator: str, megabytes: int, pr
         *_disk("root", image.disk), *_disk("project", project.disk),
         "-device", "virtio-rng-pci",
         "-chardev", f"file,id=console,path={CONSOLE}", "-serial", "chardev:console",
-        "-chardev", f"socket,id=agent,path={AGENT},server=on,wait=off", "-serial", "chardev:agent",
+        # Sockets are opened in this order: who sees the agent's finds the monitor's as well.
         "-chardev", f"socket,id=monitor,path={MONITOR},server=on,wait=off", "-mon", "chardev=monitor,mode=control",
+        "-chardev", f"socket,id=agent,path={AGENT},server=on,wait=off", "-serial", "chardev:agent",
     ]
     return line if incoming is None else [*line, "-incoming", f"fd:{incoming}"]
 

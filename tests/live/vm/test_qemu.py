@@ -9,6 +9,7 @@ import pytest
 
 from live.vm import qemu
 from live.vm.image import Image, Manifest
+from live.vm.monitor import Monitor
 from live.vm.project import Project
 from sim.errors import LabError
 
@@ -46,6 +47,17 @@ def test_both_disks_are_read_only_and_a_comma_in_a_path_stays_in_the_path() -> N
 def test_a_dead_guest_ends_qemu() -> None:
     command = line("tcg")
     assert "-no-reboot" in command and "panic=-1" in values(command, "-append")[0]
+
+
+@pytest.mark.usefixtures("binary")
+def test_qemu_opens_the_monitors_socket_before_the_agents() -> None:
+    sockets = [value for value in values(line("tcg"), "-chardev") if value.startswith("socket,")]
+    assert [value.split(",")[1] for value in sockets] == ["id=monitor", "id=agent"]
+
+
+def test_a_monitor_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="QEMU's monitor is not there: No such file or directory"):
+        Monitor(tmp_path / "monitor.sock")
 
 
 @pytest.mark.usefixtures("binary")
