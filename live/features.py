@@ -29,7 +29,7 @@ PARENT = "try0"
 def links(kind: str, **options: object) -> str:
     """Makes a device of a kind, on top of a veth where it needs a parent. Empty when that worked, else why not."""
     with IPRoute() as route:
-        parent = route.link_lookup(ifname=PARENT)[0]
+        parent = _parent(route)
         try:
             route.link("add", ifname="try2", kind=kind, **_with_parent(options, parent))
         except NetlinkError as error:
@@ -42,7 +42,7 @@ def links(kind: str, **options: object) -> str:
 def queue(kind: str, **options: object) -> str:
     """Puts a queueing discipline on a veth."""
     with IPRoute() as route:
-        parent = route.link_lookup(ifname=PARENT)[0]
+        parent = _parent(route)
         try:
             route.tc("add", kind, parent, handle=0x10000, **options)
         except NetlinkError as error:
@@ -124,11 +124,8 @@ OPTIONAL = frozenset({"esp", "ip_vs"})
 def tried(some: Iterable[str] = tuple(TRIALS)) -> dict[str, str]:
     """Feature -> why this kernel can't, empty where it can; of TRIALS, all or `some`. LabError when not even a
     namespace can be made."""
-    wanted = list(some)
     with netns.throwaway() as run:
-        if not OPTIONAL.issuperset(wanted):
-            run(_parent)
-        return {feature: run(_guarded, TRIALS[feature]) for feature in wanted}
+        return {feature: run(_guarded, TRIALS[feature]) for feature in some}
 
 
 def lacks(feature: str) -> str:
@@ -136,10 +133,13 @@ def lacks(feature: str) -> str:
     return tried([feature])[feature]
 
 
-def _parent() -> None:
-    with IPRoute() as route, suppress(NetlinkError):
-        route.link("add", ifname=PARENT, kind="veth", peer={"ifname": "try1"})
-        route.link("set", index=route.link_lookup(ifname=PARENT)[0], state="up")
+def _parent(route: IPRoute) -> int:
+    """The index of a veth that is up, for devices to stand on; made for the first that needs one."""
+    if not route.link_lookup(ifname=PARENT):
+        with suppress(NetlinkError):
+            route.link("add", ifname=PARENT, kind="veth", peer={"ifname": "try1"})
+            route.link("set", index=route.link_lookup(ifname=PARENT)[0], state="up")
+    return int(route.link_lookup(ifname=PARENT)[0])
 
 
 def _guarded(trial: Callable[[], str]) -> str:

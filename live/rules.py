@@ -66,7 +66,7 @@ def read(deployment: Deployment) -> tuple[Names, Plumbing]:
         {i.name: i for i in _interfaces(label, known, machine=label in machines)},
         [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
         {table: [known.text(label, line) for line in lines] for table, lines in found.rules.items()},
-        sorted(found.listening[inode] for inode in found.listening.keys() & held.get(found.inode, set())),
+        sorted({found.listening[inode] for inode in found.listening.keys() & held.get(found.inode, set())}),
         [] if label in engines else _nameservers(deployment.etc(label) / "resolv.conf"),
         [f"{address} dev {known.device(label, device)} lladdr {known.mac(mac)}"
          for address, device, mac in found.neighbours],
