@@ -85,7 +85,7 @@ class Running:
             stage.over("plumbing")
             optional = features.OPTIONAL & {"ip_vs", *needs.needed(spec)} if spec.in_swarm else ()
             lacking = frozenset(feature for feature, why in features.tried(optional).items() if why)
-            watch = Watch(deployment, known)
+            watch = _watch(lab, deployment, known)
             stage.over("watch")
         except BaseException:
             lab.down()
@@ -122,7 +122,6 @@ class Running:
             if not phase.questions:
                 continue
             watch = self._watching()
-            pinned.pin_proxies(self.lab.dockerds, one_cpu())  # the one part of the way that is no process of ours
             for index in phase.questions:
                 progress(str(questions[index]), len(found), len(questions))
                 found[index] = _ask(self.deployment, questions[index], index, watch, self.lab.frames_lost)
@@ -136,8 +135,14 @@ class Running:
     def _watching(self) -> Watch:
         """A watch that stands; after a rest, one of what is there now."""
         if self._watch.closed:
-            self._watch = Watch(self.deployment, names.learn(self.deployment))
+            self._watch = _watch(self.lab, self.deployment, names.learn(self.deployment))
         return self._watch
+
+
+def _watch(lab: Lab, deployment: Deployment, known: names.Names) -> Watch:
+    """A watch that stands, and docker-proxies, the one part of the way that is no process of ours, where all send."""
+    pinned.pin_proxies(lab.dockerds, one_cpu())
+    return Watch(deployment, known)
 
 
 class _Stages:
