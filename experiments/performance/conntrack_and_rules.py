@@ -37,7 +37,8 @@ NETWORKS, NEW, PORTS = "networks", "new-connections", "ports"
 X_LABELS = {NETWORKS: "other networks of the engine", NEW: "other networks of the engine",
             PORTS: "ports published before"}
 
-Found = Mapping[Case, Sequence[Latency]]
+Found = Mapping[Case, Sequence[float]]
+"""Each round's median, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +102,26 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         "tool": "sockperf ping-pong; a probe of our own for a connection for each request", "userland-proxy": False})
 
 
-def evaluate(known: Known, model: Model, found: Found) -> dict[str, Any]:
+def evaluate(known: Known, model: Model, found: Mapping[Case, Sequence[Latency]]) -> dict[str, Any]:
     """Everything of data.json but its provenance."""
-    today = at_todays_speed(known, model, found, crowded.ANCHORS)
+    return told(at_todays_speed(known, model, found, crowded.ANCHORS), model,
+                {case: [run.p50 for run in runs] for case, runs in found.items()})
+
+
+def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Predicted anew: rounds are in the points and the rows, and the machine's speed that day beside them."""
+    today = known
+    for regime, factor in before["speed"].items():
+        today = today.at_speed(regime, factor)
+    rounds = {line["name"]: {point["x"]: point["rounds"] for point in line["points"]} for line in before["lines"]}
+    found = {line.case(number): rounds[line.name][number] for line in LINES for number in line.numbers}
+    regimes = {group: regime for regime, group in KEPT.items()}
+    found |= {Case(crowded.known(row["name"]), regimes[row["group"]]): row["rounds"] for row in before["rows"]}
+    return told(today, Model(crowded.spec()), found)
+
+
+def told(today: Known, model: Model, found: Found) -> dict[str, Any]:
+    """Everything of data.json but its provenance, by a calibration at the speed of the day."""
     lines = [_line(today, model, line, found) for line in LINES]
     pairs = [_pair(today, model, *pair, regime, found) for regime in KEPT for pair in PAIRS]
     return {"title": title(lines), "unit": "seconds, round trip, median", "confidence": 0.95, "lines": lines,
@@ -116,10 +134,10 @@ def _line(today: Known, model: Model, line: Line, found: Found) -> dict[str, Any
     counts = {name: case.counts(model) for name, case in cases.items()}
     predicted = today.forecast(line.regime, counts, ASKED)
     prices = today.without(ASKED, list(counts.values())).regime(line.regime)
-    medians = {name: [run.p50 for run in found[case]] for name, case in cases.items()}
+    medians = {name: found[case] for name, case in cases.items()}
     points = [{
         "x": int(name), "rules": counts[name].get(Kind.RULE, 0.0), "predicted": predicted[name].as_dict(),
-        "measured": interval(medians[name]).as_dict(), "rounds": medians[name],
+        "measured": interval(medians[name]).as_dict(), "rounds": list(medians[name]),
         "error": predicted[name].value / interval(medians[name]).value - 1,
         "extrapolated": bool(prices.outside(counts[name]))} for name in cases]
     more = _more(counts[str(line.numbers[0])], counts[str(line.numbers[-1])], line.numbers[-1] - line.numbers[0])
@@ -146,7 +164,7 @@ def _rows(today: Known, model: Model, regime: str, found: Found) -> list[dict[st
     made = []
     for name in (name for _, *both in PAIRS for name in both):
         case = Case(crowded.known(name), regime)
-        counts, medians = case.counts(model), [run.p50 for run in found[case]]
+        counts, medians = case.counts(model), list(found[case])
         predicted = today.forecast(regime, {"": counts}, [name])[""]
         made.append({
             "name": name, "group": KEPT[regime], "predicted": predicted.as_dict(),
@@ -162,7 +180,7 @@ def _pair(today: Known, model: Model, name: str, bare: str, filtered: str, regim
     cases = [Case(crowded.known(each), regime) for each in (bare, filtered)]
     steps = _more(cases[0].counts(model), cases[1].counts(model), 1)
     predicted = today.forecast(regime, {"": steps}, [bare, filtered])[""]
-    both = zip(*([run.p50 for run in found[case]] for case in cases), strict=True)
+    both = zip(*(found[case] for case in cases), strict=True)
     added = [with_it - without for without, with_it in both]
     return {"name": name, "group": KEPT[regime], "steps": dict(sorted(steps.items())),
             "predicted": predicted.as_dict(), "measured": interval(added).as_dict(), "rounds": added}
@@ -270,4 +288,5 @@ def trust(data: Mapping[str, Any]) -> list[str]:
         *(f"- {name}: {error:+.1%}" for name, error in far.items()), *([""] if far else [])]
 
 
-STUDY = Study(NAME, "What do rules, networks and published ports cost, and what does conntrack?", 3, run, draw, summary)
+STUDY = Study(NAME, "What do rules, networks and published ports cost, and what does conntrack?", 3, run, draw, summary,
+              again)

@@ -8,14 +8,17 @@ than it, one by one and in bursts (`shaped.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.performance import loads, plots, shaped
 from experiments.performance.cases import Case, Offered
+from experiments.performance.intervals import Interval
 from experiments.performance.known import Known
-from experiments.performance.loads import Forecast, Found
+from experiments.performance.learnt import Learnt
+from experiments.performance.loads import Forecast, Found, Seen
 from experiments.performance.model import Model
 from experiments.performance.session import Progress, Say, Session, rounds, session
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, table, where
@@ -35,14 +38,20 @@ ASKED = tuple(way for way in WAYS if way.name in DRIVERS)
 SHARES = (0.1, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
 """Of the predicted saturation."""
 
+SEEDS = 3
+"""Of the simulations by which a way is said to carry so much."""
+MEASURED = ("load", "measured", "lost_measured", "rounds", "sent_measured")
+"""What a point says of its rounds."""
+
 Speeds = Mapping[Case, Sequence[Latency]]
 
 
 def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     """Learn from the reference, offer what the model says each way carries and parts of it, predict, compare."""
     model, slow = Model(spec()), Model(shaped.spec())
-    fixed: list[Case | Offered] = [*anchors(SPINNING), *loads.reference()]
     with session(say=say) as within:
+        flooded, _ = rounds([loads.flood()], within.loads, 1, progress, "sounding")
+        fixed: list[Case | Offered] = [*anchors(SPINNING), *loads.reference(flooded[loads.flood()][0].goodput)]
         first, _ = rounds(fixed, _measurer(within), 1, progress, "sounding")
         asked = offered(known, model, *_apart(first))
         found, noise = rounds([*asked, *fixed], _measurer(within), number, progress)
@@ -101,25 +110,53 @@ def evaluate(known: Known, model: Model, slow: Model, speed: Speeds, found: Foun
              progress: Progress) -> tuple[dict[str, Any], Known]:
     """Everything of data.json but its provenance, and the calibration at today's speed."""
     today = at_todays_speed(known, model, speed)
-    learnt = loads.learnt(today, model, found)
-    seeds = len(next(iter(found.values())))
+    rates = {way: of(found, way) for way in ASKED}
+    through = {(way, burst): of(limited, way, burst) for way in shaped.THROUGH for burst in shaped.BURSTS}
+    return told(today, model, slow, loads.learnt(today, model, found),
+                lambda way, ahead: loads.seen(rates[way], loads.carried(ahead, math.inf)),
+                lambda way, burst, ahead: loads.seen(through[way, burst], loads.carried(ahead, shaped.capacity())),
+                progress), today
 
-    def ahead(of_model: Model, each: Offered) -> Forecast:
-        return loads.forecast(today, of_model, each, learnt, seeds)
 
-    free = [(DRIVERS[way.name], ahead(model, next(iter(of(found, way)))), of(found, way), float("inf"))
-            for way in ASKED]
-    cable = [(shaped.name(way, burst), ahead(slow, next(iter(of(limited, way, burst)))), of(limited, way, burst),
-              shaped.capacity()) for way in shaped.THROUGH for burst in shaped.BURSTS]
-    whole = loads.simulate([*free, *cable], lambda done, total: progress("simulating", done, total))
-    curves, through = whole[:len(free)], whole[len(free):]
-    told, there = loads.verdicts(curves), loads.verdicts(through)
+def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Predicted anew: each load's rounds are in its point, the machine's speed that day in the provenance. What the
+    reference taught is kept as it was told."""
+    today = known
+    for regime, factor in before["provenance"]["speed"].items():
+        today = today.at_speed(regime, factor)
+    there = {path["name"]: path for path in (*before["curves"], *before["slow_cable"]["curves"])}
+
+    def kept(name: str, way: Way, **more: int) -> Seen:
+        points = tuple((Offered(way, row["load"], **more), {key: row[key] for key in MEASURED})
+                       for row in there[name]["points"])
+        return Seen(points, Interval(**there[name]["saturation"]["measured"]))
+
+    return told(today, Model(spec()), Model(shaped.spec()), Learnt.from_dict(before["learnt"]),
+                lambda way, ahead: kept(DRIVERS[way.name], way),
+                lambda way, burst, ahead: kept(shaped.name(way, burst), way, size=shaped.BYTES, burst=burst), progress)
+
+
+def told(today: Known, model: Model, slow: Model, learnt: Learnt, free: Callable[[Way, Forecast], Seen],
+         limited: Callable[[Way, int, Forecast], Seen], progress: Progress) -> dict[str, Any]:
+    """Everything of data.json but its provenance. `free`, `limited`: what was measured of a way, of one through the
+    slow cable."""
+    table = []
+    for way in ASKED:
+        ahead = loads.forecast(today, model, Offered(way, 1.0), learnt, SEEDS)
+        table.append((DRIVERS[way.name], ahead, free(way, ahead), math.inf))
+    for way in shaped.THROUGH:
+        ahead = loads.forecast(today, slow, Offered(way, 1.0, shaped.BYTES), learnt, SEEDS)
+        table += [(shaped.name(way, burst), ahead, limited(way, burst, ahead), shaped.capacity())
+                  for burst in shaped.BURSTS]
+    whole = loads.simulate(table, lambda done, total: progress("simulating", done, total))
+    curves, through = whole[:len(ASKED)], whole[len(ASKED):]
+    said, there = loads.verdicts(curves), loads.verdicts(through)
     return {
-        "title": title(curves, told), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6,
-        "curves": curves, "verdicts": told,
+        "title": title(curves, said), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6,
+        "curves": curves, "verdicts": said,
         "slow_cable": {"title": cable_title(through, there), "curves": through, "verdicts": there,
                        "rate": shaped.RATE, "bytes": shaped.BYTES, "burst": shaped.BURST},
-        "learnt": learnt.as_dict()}, today
+        "learnt": learnt.as_dict()}
 
 
 def title(curves: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> str:
@@ -181,11 +218,15 @@ def summary(data: Mapping[str, Any]) -> str:
 
 
 def _learnt(told: Mapping[str, Any]) -> str:
-    often = ", ".join(f"{per_second:.0f} times a second for {seconds * 1e6:.0f} µs"
-                      for per_second, seconds in told["interruptions"])
+    def often(classes: Sequence[Sequence[float]]) -> str:
+        return ", ".join(f"{per_second:.0f} times a second for {seconds * 1e6:.0f} µs"
+                         for per_second, seconds in classes) or "never"
+
+    loaded = f"; where {told['busy']:.0f} messages come a second, {often(told['under_load'])}" if told["busy"] else ""
     return (f"a preemption costs {told['before'] * 1e6:.2f} µs before the woken thread runs and "
-            f"{told['after'] * 1e6:.2f} µs after it; the rest of the machine takes a CPU {often or 'never'}; after a "
-            f"pause of 100 µs all takes {100 * 1e-4 * told['cooling']:.0f} % longer.")
+            f"{told['after'] * 1e6:.2f} µs after it; the rest of the machine takes a CPU "
+            f"{often(told['interruptions'])}{loaded}; after a pause of 100 µs all takes "
+            f"{100 * 1e-4 * told['cooling']:.0f} % longer.")
 
 
 def _counted(told: Mapping[str, Any]) -> str:
@@ -235,4 +276,4 @@ def _off(point: Mapping[str, Any], name: str) -> float:
     return 100 * (float(value / (band["low"] if value < band["low"] else band["high"])) - 1)
 
 
-STUDY = Study(NAME, "How do latency and loss grow with the load?", 3, run, draw, summary)
+STUDY = Study(NAME, "How do latency and loss grow with the load?", 3, run, draw, summary, again)

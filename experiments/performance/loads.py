@@ -28,8 +28,10 @@ from sim.fabric.costs import SPINNING, CostModel
 from sim.fabric.turns import Turn
 
 REFERENCE = next(way for way in WAYS if way.name == "loopback in a container")
-SLOW, CALM, FLOOD = 10_000, 50_000, 400_000
-"""Messages/s offered there: with long pauses, with short ones, and far more than it carries."""
+SLOW, CALM, BUSY = 0.05, 0.25, 0.55
+"""Offered there, of what it carries: with long pauses, with short ones, and with queues after each interruption."""
+FLOOD = 400_000
+"""Messages/s: far more than it carries."""
 PERCENTILES = {"p50": 50.0, "p99": 99.0}
 WIDER = 0.1
 """By how much the measured band is widened."""
@@ -46,15 +48,21 @@ Found = Mapping[Offered, Sequence[Load]]
 Turns = tuple[Turn, Turn, Turn]
 
 
-def reference() -> list[Offered]:
-    """What is learnt from."""
-    return [Offered(REFERENCE, rate) for rate in (SLOW, CALM, FLOOD)]
+def flood() -> Offered:
+    """What tells how much the reference carries."""
+    return Offered(REFERENCE, FLOOD)
+
+
+def reference(carries: float) -> list[Offered]:
+    """What is learnt from, where that many messages/s are carried there."""
+    return [*(Offered(REFERENCE, float(round(share * carries))) for share in (SLOW, CALM, BUSY)), flood()]
 
 
 def learnt(known: Known, model: Model, found: Found) -> Learnt:
     """What the reference's rounds say."""
-    slow, calm, flood = (found[each] for each in reference())
-    return learn(known.without(), turns(model, Offered(REFERENCE, CALM)), slow, calm, flood)
+    mine = sorted((each for each in found if each.way == REFERENCE), key=lambda each: each.rate)
+    slow, calm, busy, more = (found[each] for each in mine)
+    return learn(known.without(), turns(model, mine[0]), slow, calm, busy, more)
 
 
 def turns(model: Model, offered: Offered) -> Turns:
@@ -106,34 +114,58 @@ def forecast(known: Known, model: Model, offered: Offered, told: Learnt, seeds: 
                     tuple(costs.regime(SPINNING).outside(counts)))
 
 
-def curve(name: str, ahead: Forecast, found: Found, carries: float = math.inf) -> dict[str, Any]:
-    """A way's curve as the plots read it, with its verdicts. `carries`: messages/s that the cables let through."""
-    predicted = ahead.saturation if ahead.saturation.value < carries else Interval(carries, carries, carries)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was measured of a way: each load's figures, as `measured` says them, and what it carries (messages/s)."""
+
+    points: tuple[tuple[Offered, Mapping[str, Any]], ...]
+    saturation: Interval
+
+
+def measured(offered: Offered, runs: Sequence[Load]) -> dict[str, Any]:
+    """One load's rounds."""
+    return {
+        "load": offered.rate,
+        "measured": {name: _band([run.percentiles[p] for run in runs]).as_dict() for name, p in PERCENTILES.items()},
+        "lost_measured": _band([run.lost for run in runs]).as_dict(),
+        "rounds": {name: [run.percentiles[p] for run in runs] for name, p in PERCENTILES.items()},
+        "sent_measured": median(run.rate for run in runs)}
+
+
+def seen(found: Found, predicted: Interval) -> Seen:
+    """All of a way's rounds. `predicted`: what it is said to carry; what is answered of more is what it does carry."""
     flooded = [runs for offered, runs in found.items() if offered.rate >= FLOODED * predicted.value]
-    measured = interval([max(run.goodput for run in once) for once in zip(*flooded, strict=True)])
-    points = [_point(ahead, offered, runs, carries if carries < math.inf else measured.value)
-              for offered, runs in sorted(found.items(), key=lambda pair: pair[0].rate)]
-    error = predicted.value / measured.value - 1
+    carried = interval([max(run.goodput for run in once) for once in zip(*flooded, strict=True)])
+    rows = sorted(found.items(), key=lambda pair: pair[0].rate)
+    return Seen(tuple((offered, measured(offered, runs)) for offered, runs in rows), carried)
+
+
+def carried(ahead: Forecast, carries: float) -> Interval:
+    """Messages/s that a way is predicted to carry, where the cables let `carries` through."""
+    return ahead.saturation if ahead.saturation.value < carries else Interval(carries, carries, carries)
+
+
+def curve(name: str, ahead: Forecast, there: Seen, carries: float = math.inf) -> dict[str, Any]:
+    """A way's curve as the plots read it, with its verdicts. `carries`: messages/s that the cables let through."""
+    predicted = carried(ahead, carries)
+    points = [_point(ahead, offered, row, carries if carries < math.inf else there.saturation.value)
+              for offered, row in there.points]
+    error = predicted.value / there.saturation.value - 1
     return {
         "name": name, "points": points, "outside": list(ahead.outside),
-        "saturation": {"predicted": predicted.as_dict(), "measured": measured.as_dict(), "error": error,
+        "saturation": {"predicted": predicted.as_dict(), "measured": there.saturation.as_dict(), "error": error,
                        "right": abs(error) <= CLOSE}}
 
 
-def _point(ahead: Forecast, offered: Offered, runs: Sequence[Load], saturation: float) -> dict[str, Any]:
-    seen = ahead.at(offered, len(runs))
-    predicted = {name: ahead.span([each.percentiles[p] for each in seen]) for name, p in PERCENTILES.items()}
-    measured = {name: _band([run.percentiles[p] for run in runs]) for name, p in PERCENTILES.items()}
+def _point(ahead: Forecast, offered: Offered, row: Mapping[str, Any], saturation: float) -> dict[str, Any]:
+    runs = ahead.at(offered, len(row["rounds"]["p50"]))
+    predicted = {name: ahead.span([each.percentiles[p] for each in runs]) for name, p in PERCENTILES.items()}
     return {
-        "load": offered.rate, "share": offered.rate / saturation, "counts": offered.rate <= UP_TO * saturation,
+        **row, "share": offered.rate / saturation, "counts": offered.rate <= UP_TO * saturation,
         "predicted": {name: each.as_dict() for name, each in predicted.items()},
-        "measured": {name: each.as_dict() for name, each in measured.items()},
-        "inside": {name: inside(predicted[name].value, measured[name]) for name in PERCENTILES},
-        "lost_predicted": _band([each.lost for each in seen]).as_dict(),
-        "lost_measured": _band([run.lost for run in runs]).as_dict(),
-        "rounds": {name: [run.percentiles[p] for run in runs] for name, p in PERCENTILES.items()},
-        "sent_predicted": median(each.sent_rate for each in seen), "sent_measured": median(run.rate for run in runs),
-        "extrapolated": bool(ahead.outside)}
+        "inside": {name: inside(predicted[name].value, Interval(**row["measured"][name])) for name in PERCENTILES},
+        "lost_predicted": _band([each.lost for each in runs]).as_dict(),
+        "sent_predicted": median(each.sent_rate for each in runs), "extrapolated": bool(ahead.outside)}
 
 
 def _band(values: Sequence[float]) -> Interval:
@@ -155,12 +187,12 @@ def verdicts(curves: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "worst_saturation": max((path["saturation"]["error"] for path in curves), key=abs)}
 
 
-def simulate(table: Sequence[tuple[str, Forecast, Found, float]],
+def simulate(table: Sequence[tuple[str, Forecast, Seen, float]],
              told: Callable[[int, int], None]) -> list[dict[str, Any]]:
     """All curves; `told` how many are done."""
     curves = []
-    for done, (name, ahead, found, carries) in enumerate(table):
+    for done, (name, ahead, there, carries) in enumerate(table):
         told(done, len(table))
-        curves.append(curve(name, ahead, found, carries))
+        curves.append(curve(name, ahead, there, carries))
     told(len(table), len(table))
     return curves

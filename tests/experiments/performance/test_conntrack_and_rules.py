@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -94,3 +95,9 @@ def test_pictures_and_a_summary_come_of_it(data, tmp_path):
         f"{study.NAME}{more}.png" for more in ("", *(f"-{picture}" for picture in study.X_LABELS))}
     text = study.summary(data)
     assert data["title"] in text and "(extrapolated)" in text
+
+
+def test_what_was_measured_is_predicted_again_without_measuring(data):
+    before = json.loads(json.dumps(data))
+    found = study.again(made_up.known(Model(topology.spec())), before, lambda what, done, total: None)
+    assert {**found, "provenance": data["provenance"]} == data

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 
 from experiments.performance.learnt import Learnt, interrupted, learn
 from live.sockperf_output import Load
+from sim.fabric import load
 from sim.fabric.costs import BLOCKING, SPINNING, CostModel, Interruption
 from sim.fabric.preemption import Preemption
 from sim.fabric.turns import Turn
@@ -23,7 +27,8 @@ def loaded(offered: float, p50: float, goodput: float = 0.0, late: float = 10e-6
 
 
 def learnt(slow: float = 11e-6, calm: float = 10e-6) -> Learnt:
-    return learn(COSTS, TURNS, [loaded(10_000, slow)] * 3, [loaded(50_000, calm)] * 3, [loaded(400_000, 1e-3, 1e5)] * 3)
+    return learn(COSTS, TURNS, [loaded(10_000, slow)] * 3, [loaded(50_000, calm)] * 3,
+                 [loaded(70_000, calm, late=20e-6)] * 3, [loaded(400_000, 1e-3, 1e5)] * 3)
 
 
 def test_the_latency_without_a_queue_tells_what_a_preemption_costs() -> None:
@@ -52,6 +57,37 @@ def test_interruptions_make_as_many_messages_late_as_were_seen() -> None:
 
 def test_a_machine_on_which_nobody_is_late_has_no_interruptions() -> None:
     assert interrupted({99.0: 0.0, 99.9: 0.0}, 5e-6) == ()
+
+
+def test_between_two_loads_the_machine_is_interrupted_by_a_mixture_of_both() -> None:
+    found = learnt()
+    calm, busy = ({each.seconds: each.per_second for each in classes}
+                  for classes in (found.interruptions, found.under_load))
+    assert sorted(calm) == pytest.approx([10e-6, 40e-6])
+    assert sorted(busy) == pytest.approx([20e-6, 80e-6])
+    half = {each.seconds: each.per_second for each in found.at(COSTS, 60_000)[0].regime(SPINNING).interruptions}
+    assert half == pytest.approx({long: often / 2 for long, often in {**calm, **busy}.items()})
+    for rate, classes in ((1_000, found.interruptions), (70_000, found.under_load), (math.inf, found.under_load)):
+        assert found.at(COSTS, rate)[0].regime(SPINNING).interruptions == classes
+
+
+def test_what_was_learnt_is_the_same_after_it_was_written_and_read() -> None:
+    assert Learnt.from_dict(json.loads(json.dumps(learnt().as_dict()))) == learnt()
+
+
+@pytest.mark.parametrize("share", [0.25, 0.55])
+def test_interruptions_that_a_load_taught_make_the_simulated_load_as_late(share: float) -> None:
+    """The formula and the simulation mean the same by an interruption, whether there are queues or not."""
+    preemption, seen = Preemption(0.0, 0.0), (Interruption(250.0, 30e-6), Interruption(600.0, 5e-6))
+    rate = share * load.saturation(COSTS, *TURNS, messages=2000, preemption=preemption)
+
+    def tails(interruptions: tuple[Interruption, ...]) -> tuple[float, dict[float, float]]:
+        costs = Learnt(preemption, interruptions).at(COSTS, rate)[0]
+        found = load.run(costs, *TURNS, rate=rate, messages=40_000, preemption=preemption, seed=1).percentiles
+        return found[50.0], {p: found[p] - found[50.0] for p in (99.0, 99.9)}
+
+    alone, late = tails(seen)
+    assert tails(interrupted(late, alone, share))[1] == pytest.approx(late, rel=0.25)
 
 
 def test_interruptions_are_those_of_the_load_and_not_of_the_ping_pong() -> None:

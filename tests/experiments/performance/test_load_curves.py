@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def known(model: Model) -> Known:
     return made_up.known(model)
 
 
+def quietly(what: str, done: int, total: int) -> None:
+    """Progress that nobody wants to see."""
+
+
 def answered(known: Known, model: Model, asked: Sequence[Offered], rounds: int = 2) -> Found:
     """What a machine measures whose programs preempt each other as dearly as COSTLY."""
 
@@ -56,6 +61,11 @@ def answered(known: Known, model: Model, asked: Sequence[Offered], rounds: int =
     return {each: [once(each, seed) for seed in range(rounds)] for each in asked}
 
 
+def carried(known: Known, model: Model) -> float:
+    """Messages/s, by the reference."""
+    return answered(known, model, [loads.flood()], 1)[loads.flood()][0].goodput
+
+
 @pytest.fixture(scope="module")
 def data(known: Known, model: Model, slow: Model) -> Any:
     with pytest.MonkeyPatch.context() as patch:
@@ -64,12 +74,12 @@ def data(known: Known, model: Model, slow: Model) -> Any:
         patch.setattr(experiments.performance.known, "DRAWS", 10)
         patch.setattr(loads, "MESSAGES", 2000)
         speed = made_up.measured(model, anchors(SPINNING))
-        first = answered(known, model, loads.reference(), 1)
-        asked = load_curves.offered(known, model, speed, first)
-        found = answered(known, model, [*asked, *loads.reference()])
+        reference = loads.reference(carried(known, model))
+        asked = load_curves.offered(known, model, speed, answered(known, model, reference, 1))
+        found = answered(known, model, [*asked, *reference])
         limited = answered(known, slow, shaped.asked())
-        yield load_curves.evaluate(known, model, slow, speed, found, limited, lambda what, done, total: None)[0] | {
-            "provenance": made_up.PROVENANCE}
+        whole, today = load_curves.evaluate(known, model, slow, speed, found, limited, quietly)
+        yield whole | {"provenance": made_up.PROVENANCE | {"speed": dict(today.speed)}}
 
 
 def test_what_is_learnt_from_is_not_what_is_asked_about() -> None:
@@ -77,8 +87,22 @@ def test_what_is_learnt_from_is_not_what_is_asked_about() -> None:
     assert len(load_curves.ASKED) == len(load_curves.DRIVERS)
 
 
+def test_what_was_measured_is_predicted_again_without_measuring(known: Known, data: Mapping[str, Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiments.performance.known, "DRAWS", 10)
+        patch.setattr(loads, "MESSAGES", 2000)
+        found = load_curves.again(known, json.loads(json.dumps(data)), quietly)
+    assert found == {key: value for key, value in data.items() if key != "provenance"}
+
+
+def test_loads_that_teach_are_parts_of_what_the_machine_carries(known: Known, model: Model) -> None:
+    slow, calm, busy, flood = (each.rate for each in loads.reference(100_000))
+    assert (slow, calm, busy) == (5_000, 25_000, 55_000) and flood > carried(known, model)
+
+
 def test_the_price_of_a_preemption_is_learnt_on_loopback(known: Known, model: Model) -> None:
-    learnt = loads.learnt(known, model, answered(known, model, loads.reference())).preemption
+    reference = loads.reference(carried(known, model))
+    learnt = loads.learnt(known, model, answered(known, model, reference)).preemption
     assert learnt.before == pytest.approx(COSTLY.before, rel=0.15)
     assert learnt.after == pytest.approx(COSTLY.after, abs=0.2e-6)
 
