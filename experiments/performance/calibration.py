@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.performance.cases import REGIMES, Case, cases
-from experiments.performance.fit import forecast, indistinct, prior_of_the_next
+from experiments.performance.fit import NOTHING_KNOWN, Prior, forecast, indistinct, prior_of_the_next
 from experiments.performance.intervals import Interval, interval
 from experiments.performance.model import Model
 from experiments.performance.session import Progress, Session, rounds
@@ -142,7 +142,7 @@ def _fits(model: Model, times: Mapping[Case, Sequence[float]],
     regimes: dict[str, CostModel] = {}
     prices: dict[str, Mapping[str, Interval]] = {}
     unclear: dict[str, list[list[str]]] = {}
-    prior: Mapping[str, float] = NOMINAL
+    prior = NOTHING_KNOWN
     done, total = 0, len(times)
     for regime in (name for name in REGIMES if any(case.regime == name for case in times)):
         mine = [case for case in times if case.regime == regime]
@@ -162,7 +162,7 @@ def _fits(model: Model, times: Mapping[Case, Sequence[float]],
 
 
 def _row(case: Case, mine: Sequence[Case], counts: Mapping[str, Counts], times: Mapping[str, Sequence[float]],
-         fitted: CostModel, prior: Mapping[str, float]) -> Row:
+         fitted: CostModel, prior: Prior) -> Row:
     steps = counts[case.name]
     shape = tuple(sorted(steps.items()))
     others = {other.name: counts[other.name] for other in mine

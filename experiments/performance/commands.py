@@ -66,22 +66,28 @@ def register(app: typer.Typer) -> None:
         rounds: Annotated[int | None, typer.Option(min=1, max=50, help="instead of what the experiment needs")] = None,
         costs: Annotated[Path | None, typer.Option(help="instead of results/costs/MACHINE.json")] = None,
         again: Annotated[bool, typer.Option(
-            "--again", help="measure nothing: predict anew what is in results/NAME; all: where that can be")] = False,
+            "--again", help="measure nothing: predict results/NAME anew; all: what has kept enough for that")] = False,
         json: Json = False,
     ) -> None:
         """Run a performance study: predicted from the calibration, measured in a lab, written to results/NAME."""
         from experiments.performance.study import calibrated
 
         names = list(STUDIES) if name == "all" else [name]
-        studies = [each for each in map(study, names) if name != "all" or not again or each.again]
+        studies = [study(each) for each in names]
         known = calibrated(costs)
         code = 0
         for each in studies:
-            with on_stderr() as progress:
-                place = out / each.name if out and len(names) > 1 else out
-                data, written = (
-                    each.predict_again(known, out=place, say=say, progress=progress) if again else
-                    each.carry_out(known, rounds=rounds or 0, out=place, say=say, progress=progress))
+            place = out / each.name if out and len(names) > 1 else out
+            try:
+                with on_stderr() as progress:
+                    data, written = (
+                        each.predict_again(known, out=place, say=say, progress=progress) if again else
+                        each.carry_out(known, rounds=rounds or 0, out=place, say=say, progress=progress))
+            except SpecError as error:
+                if not again or name != "all":
+                    raise
+                say(f"left as it is: {error}")
+                continue
             if json:
                 sys.stdout.write(results.to_json(data))
             else:

@@ -110,14 +110,11 @@ def evaluate(known: Known, model: Model, found: Mapping[Case, Sequence[Latency]]
 
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
     """Predicted anew: rounds are in the points and the rows, and the machine's speed that day beside them."""
-    today = known
-    for regime, factor in before["speed"].items():
-        today = today.at_speed(regime, factor)
     rounds = {line["name"]: {point["x"]: point["rounds"] for point in line["points"]} for line in before["lines"]}
     found = {line.case(number): rounds[line.name][number] for line in LINES for number in line.numbers}
     regimes = {group: regime for regime, group in KEPT.items()}
     found |= {Case(crowded.known(row["name"]), regimes[row["group"]]): row["rounds"] for row in before["rows"]}
-    return told(today, Model(crowded.spec()), found)
+    return told(known.at_speeds(before["speed"]), Model(crowded.spec()), found)
 
 
 def told(today: Known, model: Model, found: Found) -> dict[str, Any]:

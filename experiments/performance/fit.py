@@ -3,14 +3,16 @@
 The regressors are the prediction's own steps: how often each of `sim.fabric.costs.NOMINAL` happens in one warm round
 trip. Prices can't be negative, so the fit is non-negative least squares (Lawson and Hanson; scipy's `nnls`). Some steps
 always come together (a socket wakes for every packet that it sends) and no measurement tells them apart; there a weak
-prior decides: a table of prices, stretched to this machine's speed, each uncertain by its own size. What measurements
-do say outweighs it by far, and what they don't is part of the interval, because each bootstrap draw moves the prior as
-well as the rounds ("randomize, then optimize": Bardsley and others, SIAM J. Sci. Comput. 36, 2014).
+prior decides: a table of prices, stretched to this machine's speed, each uncertain by its own size (`CARRIED`: by
+less). What measurements do say outweighs it by far, and what they don't is part of the interval, because each bootstrap
+draw moves the prior as well as the rounds ("randomize, then optimize": Bardsley and others, SIAM J. Sci. Comput. 36,
+2014).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +21,16 @@ from scipy.optimize import nnls
 from experiments.performance.intervals import Interval, between
 from sim.errors import SpecError
 from sim.fabric.costs import NOMINAL, CostModel, Counts
+from sim.trace import Kind
 
 RELATIVE_ERROR = 0.01
 """How far a measured round trip may be off, as a fraction: the spread from round to round on a shared machine."""
 PRIOR_ERROR = 1.0
 """How far a price may be from the stretched prior's, as a fraction of it."""
+CARRIED = {Kind.RULE.value: 0.2}
+"""How far a price may be from what it was in the regime before, as a fraction, where it is the work of one loop over
+one array: who waits on which CPU has little part in it (24 and 27 ns were measured where requests share a connection
+and where each makes its own). Few round trips differ in their rules alone, so a regime of few of them hardly tells."""
 DRAWS = 200
 TOLD = 0.9
 """A price is told by the data where so much of it (as a share, squared) lies in what the scenarios span."""
@@ -31,9 +38,26 @@ TOLD = 0.9
 Rounds = Mapping[str, Sequence[float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Seconds a step. What is in `sure` is so as it stands, within that fraction of it; all others are stretched to the
+    machine's speed first."""
+
+    prices: Mapping[str, float] = field(default_factory=lambda: NOMINAL)
+    sure: Mapping[str, float] = field(default_factory=dict)
+
+
+NOTHING_KNOWN = Prior()
+
+
+def prior_of_the_next(prices: Mapping[str, float]) -> Prior:
+    """One regime's prices as the prior of the next; the nominal one where that regime has none, or none above 0."""
+    return Prior({kind: prices.get(kind, 0.0) or nominal for kind, nominal in NOMINAL.items()},
+                 {kind: error for kind, error in CARRIED.items() if prices.get(kind)})
+
+
 def fit(counts: Sequence[Counts], measured: Sequence[float], *, source: str = "fitted",
-        prior: Mapping[str, float] = NOMINAL, prior_shift: Counts | None = None,
-        wanted: Sequence[Counts] = ()) -> CostModel:
+        prior: Prior = NOTHING_KNOWN, prior_shift: Counts | None = None, wanted: Sequence[Counts] = ()) -> CostModel:
     """The prices under which the counted steps come closest to the measured seconds, all errors relative.
 
     `prior_shift` moves the prior of each kind, in its own standard deviations (for draws). `wanted`: steps that get a
@@ -43,22 +67,24 @@ def fit(counts: Sequence[Counts], measured: Sequence[float], *, source: str = "f
     if not counts or len(counts) != len(measured) or min(measured) <= 0:
         raise SpecError("a fit needs as many measured times, all above 0, as counted scenarios")
     kinds = _kinds([*counts, *wanted], prior)
-    before = np.array([prior[kind] for kind in kinds])
+    before = np.array([prior.prices[kind] for kind in kinds])
     seconds = np.array(measured)
     # In units of the prior's price and of the measured time, unknowns and right-hand sides are all near 1.
     design = np.array([[row.get(kind, 0.0) for kind in kinds] for row in counts]) * before / seconds[:, None]
     speed = float(design.sum(axis=1).sum() / (design.sum(axis=1) ** 2).sum())
     shift = np.array([(prior_shift or {}).get(kind, 0.0) for kind in kinds])
-    system = np.vstack([design / RELATIVE_ERROR, np.eye(len(kinds)) / (PRIOR_ERROR * speed)])
-    right = np.concatenate([np.ones(len(seconds)) / RELATIVE_ERROR, 1 / PRIOR_ERROR + shift])
+    error = np.array([prior.sure.get(kind, PRIOR_ERROR) for kind in kinds])
+    centre = np.array([1.0 if kind in prior.sure else speed for kind in kinds])
+    system = np.vstack([design / RELATIVE_ERROR, np.diag(1 / (error * centre))])
+    right = np.concatenate([np.ones(len(seconds)) / RELATIVE_ERROR, 1 / error + shift])
     solution, _ = nnls(system, right)
     prices = {kind: float(price) for kind, price in zip(kinds, solution * before, strict=True)}
     return CostModel(prices, True, source, seen=_spans(counts, kinds))
 
 
 def forecast(calibration: Mapping[str, Counts], rounds: Rounds, wanted: Mapping[str, Counts], *,
-             prior: Mapping[str, float] = NOMINAL, seed: int = 0,
-             draws: int = DRAWS) -> tuple[CostModel, dict[str, Interval], dict[str, Interval]]:
+             prior: Prior = NOTHING_KNOWN, seed: int = 0, draws: int = DRAWS,
+             ) -> tuple[CostModel, dict[str, Interval], dict[str, Interval]]:
     """Fit on `calibration` (scenario -> counts, measured in `rounds`) and predict `wanted`: the model, what it says of
     each in seconds, and its prices, both with intervals.
 
@@ -84,12 +110,7 @@ def forecast(calibration: Mapping[str, Counts], rounds: Rounds, wanted: Mapping[
             {name: between(model.prices[name], found) for name, found in prices.items()})
 
 
-def prior_of_the_next(prices: Mapping[str, float]) -> dict[str, float]:
-    """One regime's prices as the prior of the next; the nominal one where that regime has none, or none above 0."""
-    return {kind: prices.get(kind, 0.0) or nominal for kind, nominal in NOMINAL.items()}
-
-
-def left_out(counts: Mapping[str, Counts], rounds: Rounds, *, prior: Mapping[str, float] = NOMINAL,
+def left_out(counts: Mapping[str, Counts], rounds: Rounds, *, prior: Prior = NOTHING_KNOWN,
              twins: bool = False) -> dict[str, tuple[CostModel, Interval]]:
     """Each scenario predicted by a fit that never saw it, nor, unless `twins`, another one with the very same steps."""
     found = {}
@@ -101,7 +122,7 @@ def left_out(counts: Mapping[str, Counts], rounds: Rounds, *, prior: Mapping[str
     return found
 
 
-def indistinct(counts: Sequence[Counts], prior: Mapping[str, float] = NOMINAL) -> list[list[str]]:
+def indistinct(counts: Sequence[Counts], prior: Prior = NOTHING_KNOWN) -> list[list[str]]:
     """Groups of steps whose prices these scenarios can't tell apart: only sums of them are measured, and the prior
     shares those out. Found in the null space of the counts."""
     kinds = _kinds(counts, prior)
@@ -124,8 +145,8 @@ def indistinct(counts: Sequence[Counts], prior: Mapping[str, float] = NOMINAL) -
     return sorted(groups)
 
 
-def _kinds(counts: Sequence[Counts], prior: Mapping[str, float]) -> list[str]:
-    return sorted({kind for row in counts for kind, n in row.items() if n and prior.get(kind)})
+def _kinds(counts: Sequence[Counts], prior: Prior) -> list[str]:
+    return sorted({kind for row in counts for kind, n in row.items() if n and prior.prices.get(kind)})
 
 
 def _spans(counts: Sequence[Counts], kinds: Sequence[str]) -> dict[str, tuple[float, float]]:

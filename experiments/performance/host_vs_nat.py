@@ -18,6 +18,7 @@ import numpy as np
 
 from experiments.performance import goodput, plots
 from experiments.performance.cases import CONNECT, Case
+from experiments.performance.goodput import Rounds
 from experiments.performance.intervals import Interval, interval
 from experiments.performance.known import Known, stretched
 from experiments.performance.latencies import (
@@ -27,6 +28,7 @@ from experiments.performance.latencies import (
     difference,
     forecasts,
     row,
+    runs_of,
     share,
     speeds,
     split,
@@ -36,11 +38,10 @@ from experiments.performance.latencies import (
 )
 from experiments.performance.model import Model
 from experiments.performance.session import Progress, Say, rounds, session
-from experiments.performance.streams import Flow
+from experiments.performance.streams import CONGESTION, Flow
 from experiments.performance.streams import measure as measure_streams
-from experiments.performance.study import Findings, Study, anchors, at_todays_speed, table, where
+from experiments.performance.study import Findings, Study, anchors, at_todays_speed, kept, table, where
 from experiments.performance.topology import WAYS, Way, spec
-from live.iperf import Throughput
 from live.noise import Watch
 from live.sockperf_output import Latency
 from sim.fabric.costs import BLOCKING, SPINNING
@@ -58,7 +59,6 @@ FOR_BULK = tuple(way for way in WAYS if way.name in (
 """Whose streams tell what bulk costs."""
 
 Measured = Mapping[Case, Sequence[Latency]]
-Streams = Mapping[Flow, Sequence[Throughput]]
 
 
 def ways() -> dict[str, Way]:
@@ -84,17 +84,26 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         found, _ = rounds(cases, within.latencies, number, progress)
         streams, _ = rounds(flows, lambda some: measure_streams(within, model, some), number, progress, "streams")
         engine, noise = within.engine, watch.stop()
-    data, today = evaluate(known, model, found, streams, number, progress)
-    series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
-    series |= {f"{flow.way.name}, {flow.series}": [run.bits_per_second for run in runs]
-               for flow, runs in streams.items()}
-    return Findings(data, series, noise, engine, {"speed": speeds(today), "tool": "sockperf ping-pong, iperf3"})
-
-
-def evaluate(known: Known, model: Model, found: Measured, streams: Streams, number: int,
-             progress: Progress = lambda what, done, total: None) -> tuple[dict[str, Any], Known]:
-    """Everything of data.json but its provenance, and the calibration at today's speed."""
+    carried = {flow: [run.bits_per_second for run in runs] for flow, runs in streams.items()}
     today = at_todays_speed(known, model, found)
+    series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
+    series |= {f"{flow.way.name}, {flow.series}": each for flow, each in carried.items()}
+    return Findings(told(today, model, found, carried, number, progress), series, noise, engine,
+                    {"speed": speeds(today), "tool": f"sockperf ping-pong, iperf3, {CONGESTION}"})
+
+
+def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Predicted anew: rounds of round trips are in their rows, those of all streams by themselves, and the machine's
+    speed that day in the provenance."""
+    about = before["provenance"]
+    carried = {Flow(way): kept(before, "streams")[way.name] for way in (*ways().values(), *FOR_BULK)}
+    return told(known.at_speeds(about["speed"]), Model(spec()), runs_of(before["rows"], asked()), carried,
+                about["rounds"], progress)
+
+
+def told(today: Known, model: Model, found: Measured, carried: Rounds, number: int,
+         progress: Progress = lambda what, done, total: None) -> dict[str, Any]:
+    """Everything of data.json but its provenance, by a calibration at the speed of the day."""
     cases, names = asked(), {way: name for name, way in ways().items()}
     predicted = forecasts(today, model, cases, number, apart=False)
     rows = []
@@ -105,8 +114,9 @@ def evaluate(known: Known, model: Model, found: Measured, streams: Streams, numb
     differences = _differences(today, model, cases, found)
     data = {"title": title(differences), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6,
             "confidence": 0.95, "x_label": "round trip, median", "rows": rows, "differences": differences,
-            "throughput": _throughput(known, model, streams, progress)}
-    return data, today
+            "throughput": _throughput(replace(today, speed={}), model, carried, progress),
+            "streams": {flow.way.name: list(rounds) for flow, rounds in carried.items()}}
+    return data
 
 
 def _differences(known: Known, model: Model, cases: Sequence[Case], found: Measured) -> list[dict[str, Any]]:
@@ -138,18 +148,17 @@ def _ratio(extra: Interval, below: Interval) -> Interval:
     return Interval(1 + extra.value / below.value, min(corners), max(corners))
 
 
-def _throughput(known: Known, model: Model, streams: Streams, progress: Progress) -> list[dict[str, Any]]:
+def _throughput(known: Known, model: Model, carried: Rounds, progress: Progress) -> list[dict[str, Any]]:
     """As the plots draw it, in bits per second. What streams cost is fitted on those of other ways today, so that
     today's speed is in it; no round trip over one of the three is in it either."""
     names = {way: name for name, way in ways().items()}
     shapes = [dict(case.counts(model)) for case in asked()]
     others = tuple(each for each in known.rows
                    if each.way not in ASKED.values() and dict(each.counts) not in shapes)
-    carried = {flow: [run.bits_per_second for run in runs] for flow, runs in streams.items()}
-    predicted = goodput.forecasts(replace(known, rows=others, speed={}), model, carried, list(names), together=True,
+    predicted = goodput.forecasts(replace(known, rows=others), model, carried, list(names), together=True,
                                   progress=progress)
-    return [{**goodput.row(flow, predicted[flow], runs), "name": names[flow.way],
-             "congestion": streams[flow][0].congestion} for flow, runs in carried.items() if flow.way in names]
+    return [{**goodput.row(flow, predicted[flow], rounds), "name": names[flow.way], "congestion": CONGESTION}
+            for flow, rounds in carried.items() if flow.way in names]
 
 
 def title(differences: Sequence[Mapping[str, Any]]) -> str:
@@ -224,4 +233,4 @@ def _carried(each: Mapping[str, Any]) -> list[str]:
     return [name, goodput.gbit(each["predicted"]), goodput.gbit(each["measured"]), share(each["error"])]
 
 
-STUDY = Study(NAME, "What does a published port cost beside host mode?", 4, run, draw, summary)
+STUDY = Study(NAME, "What does a published port cost beside host mode?", 4, run, draw, summary, again)

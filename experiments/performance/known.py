@@ -14,10 +14,10 @@ from typing import Any
 
 from experiments import results
 from experiments.performance.cases import REGIMES
-from experiments.performance.fit import fit, forecast, prior_of_the_next
+from experiments.performance.fit import NOTHING_KNOWN, Prior, fit, forecast, prior_of_the_next
 from experiments.performance.intervals import Interval
 from sim.errors import SpecError
-from sim.fabric.costs import NOMINAL, CostModel, Counts
+from sim.fabric.costs import CostModel, Counts
 
 DRAWS = 100
 
@@ -57,6 +57,10 @@ class Known:
     def at_speed(self, regime: str, factor: float) -> Known:
         return replace(self, speed={**self.speed, regime: factor})
 
+    def at_speeds(self, factors: Mapping[str, float]) -> Known:
+        """The same for some regimes."""
+        return replace(self, speed={**self.speed, **factors})
+
     def without(self, ways: Collection[str] = (), shapes: Sequence[Counts] = ()) -> CostModel:
         """All regimes, fitted without these ways, and without any with exactly the steps of `shapes`, at today's
         speed."""
@@ -91,12 +95,12 @@ class Known:
         return fit([row.counts for row in known], [median(row.rounds) for row in known],
                    prior=self._prior(regime, ways, shapes), wanted=[dict.fromkeys(whole.prices, 1.0), *shapes])
 
-    def _prior(self, regime: str, ways: Collection[str], shapes: Sequence[Counts]) -> dict[str, float]:
+    def _prior(self, regime: str, ways: Collection[str], shapes: Sequence[Counts]) -> Prior:
         """As in the calibration: the regime before is the prior of the next; here it is one that never saw what is
         left out either."""
         names = [name for name in REGIMES if name in self.model.regimes]
         before = names.index(regime) - 1
-        return prior_of_the_next(self._fitted(names[before], ways, shapes).prices if before >= 0 else NOMINAL)
+        return prior_of_the_next(self._fitted(names[before], ways, shapes).prices) if before >= 0 else NOTHING_KNOWN
 
 
 def stretched(model: CostModel, factor: float) -> CostModel:

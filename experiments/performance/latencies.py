@@ -110,6 +110,18 @@ def row(case: Case, name: str, forecast: Forecast, runs: Sequence[Latency], blam
             "blame": list(blame)}
 
 
+def runs_of(rows: Sequence[Mapping[str, Any]], asked: Sequence[Case]) -> dict[Case, list[Latency]]:
+    """What the runs measured that the `asked` cases' rows tell of, as far as they say."""
+    there = {(row["way"], row["regime"], row["protocol"]): row for row in rows}
+    found = {}
+    for case in asked:
+        mine = there[case.way.name, case.regime, case.protocol]
+        beyond = [mine["percentiles"][f"p{tail:.0f}"]["rounds"] for tail in TAILS]
+        found[case] = [Latency(0, p50, {50.0: p50, **dict(zip(TAILS, tails, strict=True))})
+                       for p50, *tails in zip(mine["rounds"], *beyond, strict=True)]
+    return found
+
+
 def blame(counts: Counts, fitted: CostModel, whole: CostModel, most: int = 3) -> list[str]:
     """In which steps a prediction would have been another one, had the calibration's prices been used that did see its
     way: the likely reason why it is off. The largest first."""

@@ -21,12 +21,12 @@ from experiments.performance.known import Known, stretched
 from experiments.performance.latencies import (
     GROUPS,
     MEASURED,
-    TAILS,
     Forecast,
     blame,
     forecasts,
     percentile,
     row,
+    runs_of,
     share,
     speeds,
     tables,
@@ -79,19 +79,9 @@ def evaluate(known: Known, model: Model, cases: Sequence[Case], found: Measured,
 
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
     """Predicted anew: the rounds of each percentile are in the rows, the machine's speed that day in the provenance."""
-    today = known
-    for regime, factor in before["provenance"]["speed"].items():
-        today = today.at_speed(regime, factor)
-    there = {(each["way"], each["regime"], each["protocol"]): _runs(each) for each in before["rows"]}
-    found = {case: there[case.way.name, case.regime, case.protocol] for case in asked()}
-    return told(today, Model(spec()), list(found), found, before["provenance"]["rounds"])
-
-
-def _runs(each: Mapping[str, Any]) -> list[Latency]:
-    """What the runs of a row measured, as far as it says."""
-    tails = [each["percentiles"][f"p{tail:.0f}"]["rounds"] for tail in TAILS]
-    return [Latency(0, p50, {50.0: p50, **dict(zip(TAILS, beyond, strict=True))})
-            for p50, *beyond in zip(each["rounds"], *tails, strict=True)]
+    about = before["provenance"]
+    return told(known.at_speeds(about["speed"]), Model(spec()), asked(), runs_of(before["rows"], asked()),
+                about["rounds"])
 
 
 def told(today: Known, model: Model, cases: Sequence[Case], found: Measured, number: int) -> dict[str, Any]:

@@ -121,9 +121,7 @@ def evaluate(known: Known, model: Model, slow: Model, speed: Speeds, found: Foun
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
     """Predicted anew: each load's rounds are in its point, the machine's speed that day in the provenance. What the
     reference taught is kept as it was told."""
-    today = known
-    for regime, factor in before["provenance"]["speed"].items():
-        today = today.at_speed(regime, factor)
+    today = known.at_speeds(before["provenance"]["speed"])
     there = {path["name"]: path for path in (*before["curves"], *before["slow_cable"]["curves"])}
 
     def kept(name: str, way: Way, **more: int) -> Seen:

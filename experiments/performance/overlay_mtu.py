@@ -12,23 +12,23 @@ other ways that need fragments too, all measured in the same lab: round trips fi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from experiments.performance import plots
 from experiments.performance.cases import LARGE, Case
-from experiments.performance.goodput import errors, forecasts, gbit, row
+from experiments.performance.goodput import Rounds, errors, forecasts, gbit, row
 from experiments.performance.intervals import Interval, between, interval
 from experiments.performance.known import Known
 from experiments.performance.model import Model
 from experiments.performance.session import Progress, Say, rounds, session
 from experiments.performance.streams import CONGESTION, Flow, measure
-from experiments.performance.study import Findings, Study, anchors, at_todays_speed, table, where
+from experiments.performance.study import Findings, Study, anchors, at_todays_speed, kept, table, where
 from experiments.performance.topology import PORT, WAYS, Way
 from live.iperf import Throughput
 from live.noise import Noise
-from live.sockperf_output import Latency
 from sim import topology
 from sim.fabric.costs import SPINNING
 from sim.spec import Spec
@@ -45,6 +45,8 @@ OTHERS = tuple(way for way in WAYS if way.name in (
 """Measured beside: what bulk and fragments cost is taken from them."""
 FRAGMENTED = 4000
 """Bytes of a request that is cut into three on a way with an MTU of 1500."""
+Trips = Mapping[Case, Sequence[float]]
+"""Each round's median, seconds."""
 ON, OFF = "TCP stream, offloads on", "TCP stream, offloads off"
 
 
@@ -89,10 +91,20 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         found, noise = rounds(flows, carried, number, progress, "streams")
         engine = within.engine
     streams = {flow: [run.bits_per_second for run in runs] for flow, runs in found.items()}
+    medians = {case: [run.p50 for run in runs] for case, runs in trips.items()}
     series = {f"{flow.way.name}: {flow.series}": speeds for flow, speeds in streams.items()}
-    series |= {case.name: [run.p50 for run in runs] for case, runs in trips.items()}
-    return Findings(evaluate(known, model, streams, trips, progress), series, both(quiet, noise), engine,
+    series |= {case.name: rounds for case, rounds in medians.items()}
+    return Findings(told(at_todays_speed(known, model, trips), model, streams, medians, progress), series,
+                    both(quiet, noise), engine,
                     {"tool": f"iperf3, a second each, {CONGESTION}, writes of one super-packet; sockperf ping-pong"})
+
+
+def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Predicted anew: what all streams and round trips measured is in `rounds`, and the machine's speed beside it."""
+    rounds, (flows, cases) = kept(before, "rounds"), jobs()
+    return told(known.at_speed(SPINNING, before["speed"]), Model(spec()),
+                {flow: rounds["streams"][f"{flow.way.name}: {flow.series}"] for flow in flows},
+                {case: rounds["trips"][case.name] for case in cases}, progress)
 
 
 def both(one: Noise, other: Noise) -> Noise:
@@ -101,13 +113,11 @@ def both(one: Noise, other: Noise) -> Noise:
                  one.seconds + other.seconds)
 
 
-def evaluate(known: Known, model: Model, streams: Mapping[Flow, Sequence[float]],
-             trips: Mapping[Case, Sequence[Latency]],
-             progress: Progress = lambda what, done, total: None) -> dict[str, Any]:
-    """Everything of data.json but its provenance."""
-    today = at_todays_speed(known, model, trips)
+def told(today: Known, model: Model, streams: Rounds, trips: Trips,
+         progress: Progress = lambda what, done, total: None) -> dict[str, Any]:
+    """Everything of data.json but its provenance, by a calibration at the speed of the day."""
     asked = list(OVERLAYS.values())
-    predicted = forecasts(known, model, streams, asked, together=True, progress=progress)
+    predicted = forecasts(replace(today, speed={}), model, streams, asked, together=True, progress=progress)
     of = {way: mtu for mtu, way in OVERLAYS.items()}
     carried = [{**row(flow, predicted[flow], streams[flow]), "mtu": of[flow.way], "x": of[flow.way],
                 "series": ON if flow.offloads else OFF} for flow in streams if flow.way in of]
@@ -115,19 +125,21 @@ def evaluate(known: Known, model: Model, streams: Mapping[Flow, Sequence[float]]
     answered = [trip(today, model, case, trips[case], price, of[case.way]) for case in trips if case.way in of]
     return {"title": title(carried, answered), "unit": "bits/s of payload; seconds, round trip, median",
             "confidence": 0.95, "rows": carried, "latency": answered, "fragment": price.as_dict(),
-            "speed": today.speed.get(SPINNING, 1.0)}
+            "speed": today.speed.get(SPINNING, 1.0),
+            "rounds": {"streams": {f"{flow.way.name}: {flow.series}": list(each) for flow, each in streams.items()},
+                       "trips": {case.name: list(each) for case, each in trips.items()}}}
 
 
-def fragment(today: Known, model: Model, trips: Mapping[Case, Sequence[Latency]]) -> Interval:
+def fragment(today: Known, model: Model, trips: Trips) -> Interval:
     """Seconds for each time that a fragment is cut off or put together: what other ways' requests in fragments take
     beyond their other steps. No round trip of a calibration has any."""
     found: list[list[float]] = []
-    for case, runs in trips.items():
+    for case, medians in trips.items():
         counts = case.counts(model)
         if case.size != FRAGMENTED:
             continue
         rest = today.forecast(SPINNING, {"": whole(counts)})[""].value
-        found.append([max(run.p50 - rest, 0.0) / counts[Kind.FRAGMENT] for run in runs])
+        found.append([max(each - rest, 0.0) / counts[Kind.FRAGMENT] for each in medians])
     each = [median(per_round) for per_round in zip(*found, strict=True)]
     if not each:
         return Interval(0.0, 0.0, 0.0)
@@ -138,16 +150,17 @@ def whole(counts: Mapping[str, float]) -> dict[str, float]:
     return {name: n for name, n in counts.items() if name != Kind.FRAGMENT}
 
 
-def trip(today: Known, model: Model, case: Case, runs: Sequence[Latency], price: Interval, mtu: int) -> dict[str, Any]:
+def trip(today: Known, model: Model, case: Case, medians: Sequence[float], price: Interval, mtu: int
+         ) -> dict[str, Any]:
     """One round trip, predicted and measured."""
     counts = case.counts(model)
     number = counts.get(Kind.FRAGMENT, 0.0)
     rest = today.forecast(SPINNING, {"": whole(counts)})[""]
     predicted = Interval(rest.value + number * price.value, rest.low + number * price.low,
                          rest.high + number * price.high)
-    measured = interval([run.p50 for run in runs])
+    measured = interval(medians)
     return {"name": case.name, "x": mtu, "mtu": mtu, "fragments": number, "predicted": predicted.as_dict(),
-            "measured": measured.as_dict(), "rounds": [run.p50 for run in runs],
+            "measured": measured.as_dict(), "rounds": list(medians),
             "error": predicted.value / measured.value - 1,
             "extrapolated": bool(today.model.regime(SPINNING).outside(whole(counts)))}
 
@@ -228,4 +241,4 @@ def trust(data: Mapping[str, Any]) -> list[str]:
     return [*lines, "", *(f"- MTU {each['mtu']}, {series}: {each['error']:+.1%}" for series, each in far), ""]
 
 
-STUDY = Study(NAME, "What does the MTU of an overlay do?", 3, run, draw, summary)
+STUDY = Study(NAME, "What does the MTU of an overlay do?", 3, run, draw, summary, again)

@@ -55,21 +55,22 @@ class Study:
     run: Callable[[Known, int, Say, Progress], Findings]
     draw: Callable[[Mapping[str, Any], Path], None]
     summary: Callable[[Mapping[str, Any]], str]
-    again: Callable[[Known, Mapping[str, Any], Progress], Mapping[str, Any]] | None = None
-    """(known, an earlier run's data.json, progress) -> the data, predicted anew from what was measured then; None where
-    not all that a prediction takes was kept."""
+    again: Callable[[Known, Mapping[str, Any], Progress], Mapping[str, Any]]
+    """(known, an earlier run's data.json, progress) -> the data, predicted anew from what was measured then. SpecError
+    where that run has not kept all that it takes."""
 
     def predict_again(self, known: Known, *, out: Path | None = None, say: Say, progress: Progress,
                       ) -> tuple[Mapping[str, Any], Published]:
         """Predict anew, with the model as it is now, what results/NAME has measured. SpecError where that can't be."""
         path = results.folder(self.name) / DATA
-        if self.again is None:
-            raise SpecError(f"{self.name} has not kept all that a prediction takes", mend="run it without --again")
         if not path.exists():
             raise SpecError(f"{self.name} was not run yet: there is no {path}", mend="run it without --again")
         before = results.read_json(path)
         told = before["provenance"] | {"costs": known.model.source, "predicted_again": moment()}
-        data = {**self.again(known, before, progress), "provenance": told}
+        try:
+            data = {**self.again(known, before, progress), "provenance": told}
+        except SpecError as error:
+            raise SpecError(error.problem, where=str(path), mend=error.mend) from None
         return data, publish(self.name, data, Quality.from_dict(told["noise"]), draw=self.draw,
                              summary=self.summary(data), out=out, say=say)
 
@@ -81,6 +82,13 @@ class Study:
         quality = judge(found.series, found.noise)
         data = {**found.data, "provenance": about(found.engine, number, known) | dict(found.about)}
         return data, publish(self.name, data, quality, draw=self.draw, summary=self.summary(data), out=out, say=say)
+
+
+def kept(before: Mapping[str, Any], what: str) -> Any:
+    """That part of an earlier run's data. SpecError where it was made before that was kept."""
+    if what not in before:
+        raise SpecError("was made when not all was kept that a prediction takes", mend="run it without --again")
+    return before[what]
 
 
 def about(engine: str, rounds: int, known: Known) -> dict[str, Any]:

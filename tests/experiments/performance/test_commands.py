@@ -14,6 +14,7 @@ from experiments.performance.commands import STUDIES
 from sim.errors import LabError
 
 RUN = CliRunner()
+COSTS = results.folder("costs") / "intel-xeon-processor-2cpu.json"
 
 
 def test_an_experiment_that_is_mistyped_is_told_the_nearest_one() -> None:
@@ -37,12 +38,27 @@ def test_costs_that_are_no_calibration_are_refused_in_one_line(tmp_path: Path) -
     assert result.exit_code == 2 and "not a cost model" in result.stderr and len(result.stderr.splitlines()) == 1
 
 
-def test_an_experiment_that_kept_too_little_is_not_predicted_again() -> None:
-    costs = results.folder("costs") / "intel-xeon-processor-2cpu.json"
-    result = RUN.invoke(app, ["experiment", "load-curves", "--again", "--costs", str(costs)])
+@pytest.fixture
+def kept_too_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A result of host-vs-nat that has no streams."""
+    monkeypatch.setattr(results, "folder", lambda name: tmp_path / name)
+    results.write_json(tmp_path / "host-vs-nat" / "data.json", {"provenance": {"speed": {}}, "rows": []})
+    return tmp_path
+
+
+def test_an_experiment_that_kept_too_little_is_not_predicted_again(kept_too_little: Path) -> None:
+    result = RUN.invoke(app, ["experiment", "host-vs-nat", "--again", "--costs", str(COSTS)])
     assert result.exit_code == 2
     assert result.stderr.strip() == (
-        "hopcast: load-curves has not kept all that a prediction takes; run it without --again")
+        f"hopcast: {kept_too_little}/host-vs-nat/data.json: was made when not all was kept that a prediction takes; "
+        "run it without --again")
+
+
+def test_all_experiments_are_predicted_again_but_those_that_kept_too_little(kept_too_little: Path) -> None:
+    result = RUN.invoke(app, ["experiment", "all", "--again", "--costs", str(COSTS)])
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("left as it is: ") == len(STUDIES)
+    assert "How far the forecasts were off" in result.stdout
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.performance.fit import fit, forecast, indistinct, left_out
+from experiments.performance.fit import Prior, fit, forecast, indistinct, left_out, prior_of_the_next
 from experiments.performance.intervals import Interval, between, interval
 from experiments.performance.machine import name as machine_name
 from sim.errors import SpecError
@@ -58,9 +58,19 @@ def test_steps_that_always_come_together_are_named_as_not_told_apart() -> None:
 def test_a_prior_shares_out_what_the_data_leave_open() -> None:
     dear = {**NOMINAL, Kind.WAKEUP: 2 * NOMINAL[Kind.WAKEUP]}
     seconds = [true_seconds(c) for c in SCENARIOS.values()]
-    usual, other = fit(list(SCENARIOS.values()), seconds), fit(list(SCENARIOS.values()), seconds, prior=dear)
+    usual, other = fit(list(SCENARIOS.values()), seconds), fit(list(SCENARIOS.values()), seconds, prior=Prior(dear))
     assert other.prices[Kind.WAKEUP] > usual.prices[Kind.WAKEUP]
     assert other.total(SCENARIOS["loopback"]) == pytest.approx(usual.total(SCENARIOS["loopback"]), rel=0.03)
+
+
+def test_a_rule_costs_in_the_next_regime_what_it_cost_in_the_one_before_unless_the_data_say_otherwise() -> None:
+    before = prior_of_the_next({Kind.SEND: 1e-6, Kind.RULE: 25e-9})
+    hardly = {"one": {Kind.SEND: 2, Kind.RULE: 10}, "other": {Kind.SEND: 4, Kind.RULE: 21}}
+    seconds = [4e-6, 8.1e-6]  # as well twice as many nanoseconds for each of the two as ten times as many for a rule
+    assert fit(list(hardly.values()), seconds, prior=before).prices[Kind.RULE] == pytest.approx(25e-9, rel=0.2)
+    assert fit(list(hardly.values()), seconds, prior=Prior(before.prices)).prices[Kind.RULE] > 40e-9
+    many = hardly | {"long chain": {Kind.SEND: 2, Kind.RULE: 1000}}
+    assert fit(list(many.values()), [*seconds, 53e-6], prior=before).prices[Kind.RULE] == pytest.approx(50e-9, rel=0.05)
 
 
 def test_what_calibration_says_nothing_about_widens_the_interval() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,12 @@ from experiments.performance.latencies import GROUPS
 from experiments.performance.model import Model
 from experiments.performance.session import session
 from experiments.performance.streams import Flow
+from experiments.performance.study import at_todays_speed
 from experiments.performance.topology import PORT, PUBLISHED, spec
 from experiments.results import to_json
 from live import engine, iperf, sockperf
 from sim import topology
+from sim.errors import SpecError
 from sim.fabric.costs import BLOCKING
 from sim.spec import Spec
 from sim.trace import Kind
@@ -50,22 +53,32 @@ def few_draws() -> Iterator[None]:
         yield
 
 
-def streams() -> dict[Flow, list[iperf.Throughput]]:
-    def run(gbit: float) -> iperf.Throughput:
-        return iperf.Throughput(gbit * 1e9, gbit * 1e9, 0, 0.0, 0, 1.0, 0.8, 10, 1e-4, 1.0, "cubic", ())
-
-    return {Flow(way): [run(30 - 2 * place + 0.1 * turn) for turn in range(ROUNDS)]
-            for place, way in enumerate([*ways().values(), *FOR_BULK[:2]])}
+def streams() -> dict[Flow, list[float]]:
+    return {Flow(way): [(30 - 2 * place + 0.1 * turn) * 1e9 for turn in range(ROUNDS)]
+            for place, way in enumerate([*ways().values(), *FOR_BULK])}
 
 
 def evaluated(known: Known, model: Model, slower: float = 1.0) -> dict[str, Any]:
     found = made_up.measured(model, asked(), slower=slower, rounds=ROUNDS)
-    return host_vs_nat.evaluate(known, model, found, streams(), ROUNDS)[0] | {"provenance": made_up.PROVENANCE}
+    today = at_todays_speed(known, model, found)
+    return host_vs_nat.told(today, model, found, streams(), ROUNDS) | {
+        "provenance": made_up.PROVENANCE | {"speed": today.speed, "rounds": ROUNDS}}
 
 
 @pytest.fixture(scope="module")
 def data(known: Known, model: Model) -> dict[str, Any]:
     return evaluated(known, model)
+
+
+def test_what_was_measured_is_predicted_again_without_measuring(known: Known, data: dict[str, Any]) -> None:
+    found = host_vs_nat.again(known, json.loads(json.dumps(data)), lambda what, done, total: None)
+    assert {**found, "provenance": data["provenance"]} == data
+
+
+def test_a_run_that_has_not_kept_its_streams_is_not_predicted_again(known: Known, data: dict[str, Any]) -> None:
+    before = {key: value for key, value in data.items() if key != "streams"}
+    with pytest.raises(SpecError, match="when not all was kept"):
+        host_vs_nat.again(known, before, lambda what, done, total: None)
 
 
 def test_a_published_port_adds_nat_a_bridge_and_a_veth_to_what_host_mode_costs(model: Model) -> None:

@@ -1,9 +1,12 @@
+import json
+
 import pytest
 
 from experiments.performance import goodput, topology
 from experiments.performance import overlay_mtu as study
 from experiments.performance.model import Model
 from experiments.performance.streams import Flow, Prices, mtu
+from experiments.performance.study import at_todays_speed
 from sim.trace import Kind
 from tests.experiments.performance import made_up
 
@@ -26,10 +29,19 @@ def data(model):
     flows, cases = study.jobs()
     costs = goodput.quiet(known.model)
     streams = {flow: [carried(model, flow, costs, Prices(byte=1.2e-10, path=0.7, segment=0.9))] * 3 for flow in flows}
+    trips = made_up.measured(model, cases)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(goodput, "simulate", carried)
-        return study.evaluate(known, model, streams, made_up.measured(model, cases)) | {
+        return study.told(at_todays_speed(known, model, trips), model, streams,
+                          {case: [run.p50 for run in runs] for case, runs in trips.items()}) | {
             "provenance": made_up.PROVENANCE}
+
+
+def test_what_was_measured_is_predicted_again_without_measuring(data, monkeypatch):
+    monkeypatch.setattr(goodput, "simulate", carried)
+    known, before = made_up.known(Model(topology.spec())), json.loads(json.dumps(data))
+    found = study.again(known, before, lambda what, done, total: None)
+    assert {**found, "provenance": data["provenance"]} == data
 
 
 def test_each_overlay_has_its_mtu_and_goes_between_the_same_two_hosts(model):
