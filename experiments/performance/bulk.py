@@ -9,10 +9,11 @@ factor on their steps, and the work of iperf3 itself.
 The simulation of a stream is no sum of prices (two programs wait for each other, and so on), so the fit is Gauss's and
 Newton's: logarithms of throughput over logarithms of prices, slopes by differences, and a weak prior that keeps what
 the streams don't tell where it was. A dearer step never makes a stream faster, and never slower by more than in
-proportion: slopes beyond that are the grain of a short simulation. Slopes and the point that they belong to are found
-once, with all streams; a fit `without` some is the solution of what is left there, so that nothing of theirs is in it
-but where the curves are taken for straight. A draw of the bootstrap takes whole rounds, and adds to each stream what
-some other's fit is off by: the interval is as wide as the model is wrong elsewhere.
+proportion: slopes beyond that are the grain of a short simulation. What noisy streams hardly tell can run to where a
+simulated stream collapses; such a step is not taken, and the next one is half as long. Slopes and the point that they
+belong to are found once, with all streams; a fit `without` some is the solution of what is left there, so that nothing
+of theirs is in it but where the curves are taken for straight. A draw of the bootstrap takes whole rounds, and adds to
+each stream what some other's fit is off by: the interval is as wide as the model is wrong elsewhere.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ REWEIGHED = 5
 LONGEST = 0.5
 """A step, as a logarithm: beyond, slopes are others."""
 PASSES = 3
+WORSE = 2.0
+"""A step after which the fit is worse by more than this factor went where slopes say nothing, and is not taken."""
 DRAWS = 300
 
 Case = TypeVar("Case", bound=Hashable)
@@ -58,14 +61,21 @@ class Fitted(Generic[Case]):
     missing: Mapping[Case, float]
     slopes: Mapping[Case, Sequence[float]]
 
-    def without(self, some: Collection[Case]) -> Fitted[Case]:
-        """Fitted on all but these."""
+    @property
+    def misfit(self) -> float:
+        """What `solve` makes small: how far streams are off, and prices from their prior."""
+        off = np.abs(np.array(list(self.missing.values())))
+        squares = np.where(off < FAR, off**2, FAR * (2 * off - FAR))
+        return float(squares.sum() / RELATIVE_ERROR**2 + (self._away()**2).sum() / PRIOR_ERROR**2)
+
+    def without(self, some: Collection[Case], longest: float = LONGEST) -> Fitted[Case]:
+        """Fitted on all but these, by a step that takes no price farther than `longest`."""
         cases = [case for case in self.missing if case not in some]
         if not cases:
             raise SpecError("bulk prices need a measured stream")
         matrix = np.array([self.slopes[case] for case in cases])
         missing = np.array([self.missing[case] for case in cases])
-        moved = solve(matrix, missing, self._away())
+        moved = solve(matrix, missing, self._away(), longest)
         left = missing - matrix @ moved
         return Fitted(self._at(moved), self.prior, dict(zip(cases, map(float, left), strict=True)), self.slopes)
 
@@ -119,20 +129,27 @@ def fit(simulate: Simulate[Case], measured: Mapping[Case, float], prior: Mapping
                       axis=1)
     slopes = np.clip(slopes, -1.0, 0.0)
     rows = dict(zip(cases, slopes.tolist(), strict=True))
-    fitted = Fitted(dict(prior), prior, dict(zip(cases, map(float, wanted - here), strict=True)), rows)
+
+    def at(prices: Mapping[str, float], left: Vector) -> Fitted[Case]:
+        return Fitted(dict(prices), prior, dict(zip(cases, map(float, left), strict=True)), rows)
+
+    fitted, longest = at(prior, wanted - here), LONGEST
     for _ in range(PASSES):
-        prices = fitted.without(()).prices
-        left = wanted - simulated(prices)
-        fitted = Fitted(prices, prior, dict(zip(cases, map(float, left), strict=True)), rows)
+        prices = fitted.without((), longest).prices
+        tried = at(prices, wanted - simulated(prices))
+        if tried.misfit <= max(WORSE * fitted.misfit, len(cases)):
+            fitted = tried
+        else:
+            longest /= 2
     return fitted
 
 
-def solve(slopes: Vector, missing: Vector, away: Vector) -> Vector:
+def solve(slopes: Vector, missing: Vector, away: Vector, longest: float = LONGEST) -> Vector:
     """The step of prices that changes throughputs by `missing`, from a point that is `away` from the prior."""
     found: Vector = np.zeros(slopes.shape[1])
     for _ in range(REWEIGHED):
         weight = np.sqrt(FAR / np.maximum(np.abs(missing - slopes @ found), FAR)) / RELATIVE_ERROR
         system = np.vstack([slopes * weight[:, None], np.eye(slopes.shape[1]) / PRIOR_ERROR])
         right = np.concatenate([missing * weight, -away / PRIOR_ERROR])
-        found = np.clip(np.linalg.lstsq(system, right, rcond=None)[0], -LONGEST, LONGEST)
+        found = np.clip(np.linalg.lstsq(system, right, rcond=None)[0], -longest, longest)
     return found

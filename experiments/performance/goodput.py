@@ -2,9 +2,10 @@
 trips, those of bulk from what else was measured in the same rounds.
 
 Bulk has regimes as round trips have them: one stream, several at once (whose data drive each other out of the caches),
-one that is cut into segments at once, and datagrams. Each is fitted for itself. A way that is asked is left out of all
-of it: of the calibration (`Known.without`) and of the streams that bulk's prices rest on (`bulk.Fitted.without`). Only
-the streams of the others are fitted with the prices of the whole calibration.
+one that is cut into segments at once, and datagrams. Each is fitted for itself; but what small datagrams hardly tell,
+and large ones not apart from their fragments, a byte, is thought to cost what it does in one stream. A way that is
+asked is left out of all of it: of the calibration (`Known.without`) and of the streams that bulk's prices rest on
+(`bulk.Fitted.without`). Only the streams of the others are fitted with the prices of the whole calibration.
 Spread and interruptions are not simulated: what they cost on the average is in the prices that are fitted.
 """
 
@@ -60,16 +61,22 @@ def forecasts(known: Known, model: Model, rounds: Rounds, asked: Collection[Way]
     found: dict[Flow, Forecast] = {}
     costs = {way: quiet(known.without([way.name])) for way in dict.fromkeys(flow.way for flow in rounds)}
     every = quiet(known.model)
+    copied: dict[Way | None, float] = {}  # seconds a byte of one stream, by the way left out
     for name, prior in PRIORS.items():
         mine = {flow: each for flow, each in rounds.items() if regime(flow) == name}
         if not mine:
             continue
+        follows = name == DATAGRAMS and bool(copied)
+        prior = {**prior, "byte": copied[None]} if follows else prior
         fitted = bulk.fit(partial(_simulated, model, every), {flow: median(each) for flow, each in mine.items()}, prior,
                           progress=partial(progress, f"bulk prices, {name}"))
         for way in asked:
             flows = [flow for flow in mine if flow.way == way]
             out = [flow for flow in mine if flow.way == way or (together and flow.way in asked)]
-            others = fitted.without(out)
+            thought = {**prior, "byte": copied[way]} if follows else prior
+            others = replace(fitted, prior=thought).without(out)
+            if name == ONE:
+                copied |= {None: fitted.prices["byte"], way: others.prices["byte"]}
             draws = others.draws({flow: mine[flow] for flow in others.missing})
             for flow in flows:
                 value = simulate(model, flow, costs[way], Prices(**others.prices))

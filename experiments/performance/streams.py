@@ -39,6 +39,8 @@ DEVICES = frozenset({Kind.VETH, Kind.LINK, Kind.LOOPBACK, Kind.MACVLAN, Kind.IPV
 """Steps by which a packet goes into a device. A loopback has no offloads to switch off that matter: it takes what is as
 large as its MTU."""
 
+PACKETS = {"tcp": 100, "udp": 500}
+"""Super-packets and datagrams that are simulated at least, besides those until all is steady."""
 PROGRAM = "program"
 """What no round trip can tell: iperf3's own work."""
 
@@ -117,17 +119,27 @@ def switched_off(within: Session, flow: Flow) -> Iterator[None]:
 
 def simulate(model: Model, flow: Flow, costs: CostModel, prices: Prices, *, seconds: float = 0.004,
              seed: int = 0) -> float:
-    """Bits/s of payload that arrive."""
+    """Bits/s of payload that arrive, in `seconds` or in as long as `PACKETS` take: of a few, one more or less is what a
+    price seems to change, or not to change."""
     priced = replace(costs, prices={**costs.prices, BYTE_SENT: prices.byte, BYTE_RECEIVED: prices.byte,
                                     PROGRAM: prices.program, Kind.FRAGMENT.value: prices.fragment})
     if flow.protocol == "udp":
-        return udp_stream(priced, datagram_way(model, flow, prices), size=flow.size, mtu=mtu(model, flow.way),
-                          seconds=seconds / 2, omit=seconds / 4, seed=seed).bits_per_second
-    size = mtu(model, flow.way) - iperf.HEADERS
+        way = datagram_way(model, flow, prices)
+        seconds = max(seconds / 2, PACKETS["udp"] * alone(priced, way, flow.size))
+        return udp_stream(priced, way, size=flow.size, mtu=mtu(model, flow.way), seconds=seconds, omit=seconds / 2,
+                          seed=seed).bits_per_second
+    way, size = stream_way(model, flow, prices), mtu(model, flow.way) - iperf.HEADERS
+    block = largest(mtu(model, flow.way))
+    seconds = max(seconds, PACKETS["tcp"] * alone(priced, way, block, block // size if way.cut else 1))
     seconds *= 2 if flow.parallel > 1 else 1  # who begins first is ahead for a while
-    return tcp_stream(priced, stream_way(model, flow, prices), mss=size, block=largest(mtu(model, flow.way)),
-                      parallel=flow.parallel, seconds=seconds, omit=seconds / 2, congestion=CONGESTION,
-                      seed=seed).bits_per_second
+    return tcp_stream(priced, way, mss=size, block=block, parallel=flow.parallel, seconds=seconds, omit=seconds / 2,
+                      congestion=CONGESTION, seed=seed).bits_per_second
+
+
+def alone(costs: CostModel, way: fabric.Way, size: int, segments: int = 1) -> float:
+    """Seconds that the sender's CPU takes for a super-packet or datagram of `size` bytes."""
+    price = {name: each.mean for name, each in fabric.prices(costs, way).items()}
+    return price["write"] + price["in"] * size + price["send"] + segments * (price["after"] + price["deliver"])
 
 
 def mtu(model: Model, way: Way) -> int:

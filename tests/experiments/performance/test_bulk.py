@@ -80,3 +80,38 @@ def test_nothing_measured_is_no_fit():
         bulk.fit(carried, {}, PRIOR)
     with pytest.raises(SpecError):
         bulk.fit(carried, measured(), PRIOR).without(list(STEPS))
+
+
+
+NOISE = {"short": 0.5, "middle": 0.7, "long": 0.9, "longer": 1.1, "longest": 1.2}
+"""What is left of each stream on a machine that is busy, or meanwhile less so."""
+
+
+def in_segments(way, prices):
+    """Segments are nearly all that counts. Where the path is so dear that the few milliseconds that are simulated are
+    over before the stream has begun, it collapses."""
+    whole = 1e-6 * (40 * STEPS[way] * prices["segment"] + 8 * prices["path"]) + 65536 * prices["byte"]
+    return 65536 * 8 / whole / (1 if prices["path"] < 2.5 else 30)
+
+
+SEGMENTS = {"byte": 1e-10, "path": 0.8, "segment": 0.8}
+
+
+def noisy():
+    return {way: in_segments(way, SEGMENTS) * share for way, share in NOISE.items()}
+
+
+def test_streams_of_a_noisy_machine_drive_no_price_to_where_a_short_simulation_collapses():
+    fitted = bulk.fit(in_segments, noisy(), SEGMENTS)
+    assert fitted.prices["path"] < 2.5
+    for way in STEPS:
+        assert in_segments(way, fitted.without([way]).prices) == pytest.approx(noisy()[way], rel=1.0)
+
+
+def test_a_step_after_which_streams_fit_much_worse_is_not_taken():
+    def bent(way, prices):
+        """A path that is cheaper than at the prior is no way to more throughput, whatever the slope there says."""
+        return carried(way, prices) / (1 if prices["path"] > 0.9 else 3)
+
+    fitted = bulk.fit(bent, measured({"byte": 1e-10, "path": 0.5}), PRIOR)
+    assert fitted.prices["path"] > 0.9

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
+from experiments.performance.known import stretched
 from experiments.performance.model import Model
-from experiments.performance.streams import Flow, Prices, datagram_way, largest, mtu, simulate, stream_way
+from experiments.performance.streams import Flow, Prices, alone, datagram_way, largest, mtu, simulate, stream_way
 from experiments.performance.topology import WAYS, spec
 from sim.errors import SpecError
 from sim.fabric.costs import CostModel
@@ -73,3 +76,19 @@ def test_streams_are_called_alike_on_all_ways():
     assert Flow(NATIVE).series == Flow(OVERLAY).series == "TCP, one stream"
     assert Flow(NATIVE, parallel=4, offloads=False).series == "TCP, 4 streams, offloads off"
     assert Flow(NATIVE, "udp", 64).series == "UDP, 64 bytes"
+
+
+def test_a_slow_stream_is_simulated_for_as_many_packets_as_a_fast_one_so_that_small_prices_show(model):
+    for flow, price in ((Flow(OVERLAY, "udp", 8000), "fragment"), (Flow(OVERLAY, offloads=False), "path")):
+        slow = stretched(CostModel(), 5.0)
+        plain, dearer = (simulate(model, flow, slow, replace(BULK, **{price: getattr(BULK, price) * factor}))
+                         for factor in (1.0, 1.1))
+        assert 0.9 < dearer / plain < 1.0, price
+
+
+def test_a_stream_lasts_until_its_sender_has_sent_enough(model):
+    way = stream_way(model, Flow(NATIVE), BULK)
+    cut = stream_way(model, Flow(NATIVE, offloads=False), BULK)
+    once, twice = (alone(CostModel(), way, size) for size in (10000, 20000))
+    assert 0 < once < twice
+    assert alone(CostModel(), cut, 65160, 45) > 5 * alone(CostModel(), cut, 65160, 1)

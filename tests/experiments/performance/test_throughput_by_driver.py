@@ -115,3 +115,23 @@ def test_flows_have_the_regime_that_they_run_in():
     way = study.ASKED[1]
     assert [goodput.regime(flow) for flow in (Flow(way), Flow(way, parallel=4), Flow(way, offloads=False),
                                               Flow(way, "udp", 64))] == list(goodput.PRIORS)
+
+
+@pytest.mark.parametrize(("with_streams", "byte"), [(True, TRUTH[goodput.ONE].byte),
+                                                    (False, goodput.PRIORS[goodput.DATAGRAMS]["byte"])])
+def test_a_byte_of_datagrams_too_small_to_tell_is_thought_to_cost_what_it_does_in_a_stream(
+        model, found, monkeypatch, with_streams, byte):
+    monkeypatch.setattr(goodput, "simulate", carried)
+    wanted = [goodput.ONE] if with_streams else []
+    rounds = {flow: each for flow, each in found.items() if goodput.regime(flow) in wanted or flow.size == 64}
+    forecast = goodput.forecasts(made_up.known(model), model, rounds, study.ASKED[:2])
+    for flow in (Flow(way, "udp", 64) for way in study.ASKED[:2]):
+        assert forecast[flow].prices["byte"] == pytest.approx(byte, rel=0.1)
+
+
+def test_a_forecast_that_is_far_off_is_held_against_the_nearest_round_too():
+    far = {"name": "host", "series": "TCP, 4 streams", "error": 1.0, "predicted": {"value": 40e9},
+           "rounds": [20e9, 50e9, 18e9]}
+    assert study.nearest(far) == pytest.approx(-0.2)
+    told = "\n".join(study.trust([far, {**far, "name": "macvlan", "error": 0.1}]))
+    assert "host, TCP, 4 streams: +100.0%, from the nearest round -20.0%" in told and "macvlan" not in told
