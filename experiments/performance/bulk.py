@@ -10,10 +10,11 @@ The simulation of a stream is no sum of prices (two programs wait for each other
 Newton's: logarithms of throughput over logarithms of prices, slopes by differences, and a weak prior that keeps what
 the streams don't tell where it was. A dearer step never makes a stream faster, and never slower by more than in
 proportion: slopes beyond that are the grain of a short simulation. What noisy streams hardly tell can run to where a
-simulated stream collapses; such a step is not taken, and the next one is half as long. Slopes and the point that they
-belong to are found once, with all streams; a fit `without` some is the solution of what is left there, so that nothing
-of theirs is in it but where the curves are taken for straight. A draw of the bootstrap takes whole rounds, and adds to
-each stream what some other's fit is off by: the interval is as wide as the model is wrong elsewhere.
+simulated stream collapses; a step that makes the fit worse is not taken, and the next one is half as long. Slopes and
+the point that they belong to are found once, with all streams; a fit `without` some is the solution of what is left
+there, so that nothing of theirs is in it but where the curves are taken for straight. A draw of the bootstrap takes
+whole rounds, and adds to each stream what some other's fit is off by: the interval is as wide as the model is wrong
+elsewhere.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ REWEIGHED = 5
 LONGEST = 0.5
 """A step, as a logarithm: beyond, slopes are others."""
 PASSES = 3
-WORSE = 2.0
-"""A step after which the fit is worse by more than this factor went where slopes say nothing, and is not taken."""
 DRAWS = 300
 
 Case = TypeVar("Case", bound=Hashable)
@@ -137,7 +136,7 @@ def fit(simulate: Simulate[Case], measured: Mapping[Case, float], prior: Mapping
     for _ in range(PASSES):
         prices = fitted.without((), longest).prices
         tried = at(prices, wanted - simulated(prices))
-        if tried.misfit <= max(WORSE * fitted.misfit, len(cases)):
+        if tried.misfit <= fitted.misfit:
             fitted = tried
         else:
             longest /= 2

@@ -1,11 +1,13 @@
 """What streams carry, each predicted from the streams of other ways: the steps' prices from a calibration's round
 trips, those of bulk from what else was measured in the same rounds.
 
-Bulk has regimes as round trips have them: one stream, several at once (whose data drive each other out of the caches),
-one that is cut into segments at once, and datagrams. Each is fitted for itself; but what small datagrams hardly tell,
-and large ones not apart from their fragments, a byte, is thought to cost what it does in one stream. A way that is
-asked is left out of all of it: of the calibration (`Known.without`) and of the streams that bulk's prices rest on
-(`bulk.Fitted.without`). Only the streams of the others are fitted with the prices of the whole calibration.
+Bulk has regimes as round trips have them: one stream, one that is cut into segments at once, and datagrams. Each is
+fitted for itself; but what small datagrams hardly tell, and large ones not apart from their fragments, a byte, is
+thought to cost what it does in one stream. A way that is asked is left out of all of it: of the calibration
+(`Known.without`) and of the streams that bulk's prices rest on (`bulk.Fitted.without`). Only the streams of the others
+are fitted with the prices of the whole calibration.
+Several streams at once are forecast by the prices of one: what they carry where the receiver keeps up. Whether it does
+is chance (ARCHITECTURE.md), so they tell no price, and their interval is as wide as other ways' rounds are off.
 Spread and interruptions are not simulated: what they cost on the average is in the prices that are fitted.
 """
 
@@ -18,24 +20,25 @@ from statistics import median
 from typing import Any
 
 from experiments.performance import bulk
-from experiments.performance.intervals import Interval, interval
+from experiments.performance.intervals import Interval, between, interval
 from experiments.performance.known import Known
 from experiments.performance.model import Model
 from experiments.performance.streams import Flow, Prices, simulate
 from experiments.performance.topology import Way
+from sim.errors import SpecError
 from sim.fabric.costs import BYTE_RECEIVED, BYTE_SENT, SPINNING, CostModel, Counts
 
 ONE, SEVERAL, SEGMENTS, DATAGRAMS = "one stream", "several streams", "segments", "datagrams"
 PRIORS: dict[str, dict[str, float]] = {
     ONE: {"byte": 1.0e-10, "path": 0.8},
-    SEVERAL: {"byte": 1.3e-10, "path": 0.8},
     SEGMENTS: {"byte": 1.0e-10, "path": 0.8, "segment": 0.8},
     DATAGRAMS: {"byte": 2.0e-10, "path": 1.5, "segment": 1.3, "program": 1.0e-7, "fragment": 0.5e-6},
 }
 """Regime -> `streams.Prices`: orders of magnitude. A copy runs at some 10 GB/s; steps take about what they take in a
-round trip; several streams copy from a farther cache."""
+round trip."""
 
 Rounds = Mapping[Flow, Sequence[float]]
+Fits = dict[str, bulk.Fitted[Flow]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +60,58 @@ def forecasts(known: Known, model: Model, rounds: Rounds, asked: Collection[Way]
               together: bool = False, progress: Callable[[str, int, int], None] = lambda what, done, total: None,
               ) -> dict[Flow, Forecast]:
     """Every stream of the ways `asked`, by fits without that way; or, `together`, without any of them. `rounds`: what
-    all streams carried, those of other ways too."""
-    found: dict[Flow, Forecast] = {}
+    all streams carried, those of other ways too. SpecError where there are several streams and not one alone."""
     costs = {way: quiet(known.without([way.name])) for way in dict.fromkeys(flow.way for flow in rounds)}
     every = quiet(known.model)
-    copied: dict[Way | None, float] = {}  # seconds a byte of one stream, by the way left out
-    for name, prior in PRIORS.items():
-        mine = {flow: each for flow, each in rounds.items() if regime(flow) == name}
-        if not mine:
-            continue
-        follows = name == DATAGRAMS and bool(copied)
-        prior = {**prior, "byte": copied[None]} if follows else prior
-        fitted = bulk.fit(partial(_simulated, model, every), {flow: median(each) for flow, each in mine.items()}, prior,
-                          progress=partial(progress, f"bulk prices, {name}"))
-        for way in asked:
-            flows = [flow for flow in mine if flow.way == way]
-            out = [flow for flow in mine if flow.way == way or (together and flow.way in asked)]
-            thought = {**prior, "byte": copied[way]} if follows else prior
-            others = replace(fitted, prior=thought).without(out)
-            if name == ONE:
-                copied |= {None: fitted.prices["byte"], way: others.prices["byte"]}
-            draws = others.draws({flow: mine[flow] for flow in others.missing})
-            for flow in flows:
+    parts = {name: {flow: each for flow, each in rounds.items() if regime(flow) == name} for name in (*PRIORS, SEVERAL)}
+    fits: Fits = {}
+    for name in PRIORS:
+        if carried := {flow: median(each) for flow, each in parts[name].items()}:
+            fits[name] = bulk.fit(partial(_simulated, model, every), carried, _prior(fits, name),
+                                  progress=partial(progress, f"bulk prices, {name}"))
+    found: dict[Flow, Forecast] = {}
+    for way in asked:
+        out = set(asked) if together else {way}
+        for name, flows in parts.items():
+            mine = [flow for flow in flows if flow.way == way]
+            if not mine:
+                continue
+            others = _without(fits, ONE if name == SEVERAL else name, out)
+            left = {flow: each for flow, each in flows.items() if flow.way not in out}
+            draws = others.draws(left) if name != SEVERAL else None
+            for flow in mine:
                 value = simulate(model, flow, costs[way], Prices(**others.prices))
-                found[flow] = Forecast(others.interval(value, flow, draws), others.prices,
-                                       tuple(unknown(model, flow, costs[way])))
+                span = (others.interval(value, flow, draws) if draws is not None else
+                        _around(value, off(model, every, left, others.prices)))
+                found[flow] = Forecast(span, others.prices, tuple(unknown(model, flow, costs[way])))
     return found
+
+
+def _around(value: float, factors: Sequence[float]) -> Interval:
+    """What else it may be, and never without itself."""
+    span = between(value, [value * factor for factor in factors])
+    return Interval(value, min(span.low, value), max(span.high, value))
+
+
+def _without(fits: Fits, name: str, ways: Collection[Way]) -> bulk.Fitted[Flow]:
+    """A regime's fit without these ways, and so what was thought before it."""
+    if name not in fits:
+        raise SpecError("several streams are forecast by the prices of one, and none was measured alone")
+    return replace(fits[name], prior=_prior(fits, name, ways)).without(
+        [flow for flow in fits[name].missing if flow.way in ways])
+
+
+def _prior(fits: Fits, name: str, ways: Collection[Way] = ()) -> Mapping[str, float]:
+    if name != DATAGRAMS or ONE not in fits:
+        return PRIORS[name]
+    one = _without(fits, ONE, ways) if ways else fits[ONE]
+    return {**PRIORS[name], "byte": one.prices["byte"]}
+
+
+def off(model: Model, costs: CostModel, rounds: Rounds, prices: Mapping[str, float]) -> list[float]:
+    """What each round carried of what these prices say of it."""
+    return [each / simulated for flow, runs in rounds.items()
+            for simulated in [_simulated(model, costs, flow, prices)] for each in runs] or [1.0]
 
 
 def _simulated(model: Model, costs: CostModel, flow: Flow, prices: Mapping[str, float]) -> float:

@@ -166,7 +166,10 @@ def trust(rows: Sequence[Mapping[str, Any]]) -> list[str]:
              "Asked for was a median error of 8 % and none above 20 %. Each figure is a prediction for a way whose "
              "round trips and streams were left out of all fits that it rests on; extrapolated are those with a step "
              "that no other way has. No error can be told from chance that is smaller than what rounds of one way "
-             "differ by.", ""]
+             "differ by.", "",
+             f"{PARALLEL} streams are forecast by the prices of one, as if the receiver kept up. Once it is behind, "
+             "megabytes stand in its sockets, have left its CPU's cache when they are read, and keep it behind: that "
+             "halves what is carried, and whether it happens is chance. The interval knows of it from other ways.", ""]
     lines += [f"- {each['name']}, {each['series']}: {each['error']:+.1%}, from the nearest round {nearest(each):+.1%}; "
               f"rounds measured {', '.join(f'{value / 1e9:.2f}' for value in each['rounds'])}" for each in far]
     return [*lines, ""]

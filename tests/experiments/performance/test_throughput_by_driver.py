@@ -12,7 +12,7 @@ from sim.fabric.costs import SPINNING
 from tests.experiments.performance import made_up
 
 TRUTH = {
-    goodput.ONE: Prices(byte=1.1e-10, path=0.7), goodput.SEVERAL: Prices(byte=1.5e-10, path=0.9),
+    goodput.ONE: Prices(byte=1.1e-10, path=0.7), goodput.SEVERAL: Prices(byte=1.1e-10, path=0.7),
     goodput.SEGMENTS: Prices(byte=1.1e-10, path=0.7, segment=0.6),
     goodput.DATAGRAMS: Prices(byte=1.5e-10, path=1.3, segment=1.1, program=2e-7, fragment=4e-7)}
 
@@ -114,7 +114,8 @@ def test_bulk_prices_rest_on_a_cpu_for_each_end(model):
 def test_flows_have_the_regime_that_they_run_in():
     way = study.ASKED[1]
     assert [goodput.regime(flow) for flow in (Flow(way), Flow(way, parallel=4), Flow(way, offloads=False),
-                                              Flow(way, "udp", 64))] == list(goodput.PRIORS)
+                                              Flow(way, "udp", 64))] == [
+        goodput.ONE, goodput.SEVERAL, goodput.SEGMENTS, goodput.DATAGRAMS]
 
 
 @pytest.mark.parametrize(("with_streams", "byte"), [(True, TRUTH[goodput.ONE].byte),
@@ -127,6 +128,27 @@ def test_a_byte_of_datagrams_too_small_to_tell_is_thought_to_cost_what_it_does_i
     forecast = goodput.forecasts(made_up.known(model), model, rounds, study.ASKED[:2])
     for flow in (Flow(way, "udp", 64) for way in study.ASKED[:2]):
         assert forecast[flow].prices["byte"] == pytest.approx(byte, rel=0.1)
+
+
+def test_several_streams_are_forecast_by_the_prices_of_one_and_as_uncertain_as_other_ways_streams_are(
+        model, found, monkeypatch):
+    """Where a receiver falls behind they carry half: one way's that did tells nothing of what another one's will do."""
+    monkeypatch.setattr(goodput, "simulate", carried)
+    behind = {flow: [each / 2 for each in rounds] if flow.parallel > 1 and flow.way == study.ASKED[1] else rounds
+              for flow, rounds in found.items()}
+    known, asked = made_up.known(model), study.ASKED[:2]
+    plain, half = (goodput.forecasts(known, model, rounds, asked) for rounds in (found, behind))
+    for flow in plain:
+        assert half[flow].goodput.value == plain[flow].goodput.value
+        if flow.parallel > 1:
+            span = half[flow].goodput
+            assert (span.low < 0.6 * span.value) == (flow.way == asked[0])
+
+
+def test_several_streams_are_not_forecast_where_no_stream_ran_alone(model, found):
+    several = {flow: rounds for flow, rounds in found.items() if flow.parallel > 1}
+    with pytest.raises(SpecError, match="none was measured alone"):
+        goodput.forecasts(made_up.known(model), model, several, study.ASKED[:1])
 
 
 def test_a_forecast_that_is_far_off_is_held_against_the_nearest_round_too():
