@@ -4,8 +4,7 @@
 * How often and for how long the CPUs do something else. A ping-pong counts round trips, and an interruption hits one of
   them however long it is; messages that come at a rate sample time, so the share of them that is late by x is the share
   of time in which somebody takes the CPU for x longer, and of that in which a queue is worked off after it. Two
-  lengths stand for all: what the 99th and the 99.9th percentile are late by. They are learnt at two loads, as a machine
-  with more to do is interrupted otherwise; what is between them is a mixture of both.
+  lengths stand for all: what the 99th and the 99.9th percentile are late by.
 * How much a path cools: the same steps take longer where a message comes after a pause, as others have used the caches
   meanwhile (the other programs, and on a virtual machine its neighbours). Seen to be proportional to the pause, and in
   the same ratio on all paths: about a sixth at a hundred microseconds.
@@ -31,71 +30,49 @@ LIKELY, RARE = 99.0, 99.9
 @dataclass(frozen=True, slots=True)
 class Learnt:
     """`cooling`: by which fraction all takes longer for each second since the message before. `warm`: seconds between
-    the messages at which the preemption and `interruptions` were learnt; more than that is a pause. `busy`: at which
-    rate those `under_load` were; 0: nobody looked, and they are the same."""
+    the messages at which the preemption was learnt; more than that is a pause."""
 
     preemption: Preemption
     interruptions: tuple[Interruption, ...]
     cooling: float = 0.0
     warm: float = 0.0
-    under_load: tuple[Interruption, ...] = ()
-    busy: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         return {"before": self.preemption.before, "after": self.preemption.after, "cooling": self.cooling,
-                "warm": self.warm, "busy": self.busy, "interruptions": _rows(self.interruptions),
-                "under_load": _rows(self.under_load)}
+                "warm": self.warm, "interruptions": [[each.per_second, each.seconds] for each in self.interruptions]}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Learnt:
         """What `as_dict` made."""
-        calm, busy = ([Interruption(*map(float, each)) for each in told[name]]
-                      for name in ("interruptions", "under_load"))
-        return cls(Preemption(told["before"], told["after"]), tuple(calm), told["cooling"], told["warm"], tuple(busy),
-                   told["busy"])
+        return cls(Preemption(told["before"], told["after"]),
+                   tuple(Interruption(*map(float, each)) for each in told["interruptions"]), told["cooling"],
+                   told["warm"])
 
-    def at(self, costs: CostModel, rate: float) -> tuple[CostModel, Preemption]:
-        """Prices where messages come at this rate."""
+    def at(self, costs: CostModel, rate: float, often: float = 1.0) -> tuple[CostModel, Preemption]:
+        """Prices where messages come at this rate, and interruptions `often` times as often as they were learnt."""
         slower = 1 + self.cooling * max(0.0, 1 / rate - self.warm)
         regimes = {name: stretched(each, slower) for name, each in costs.regimes.items()}
-        regimes[SPINNING] = replace(regimes[SPINNING], interruptions=self._interruptions(rate))
+        regimes[SPINNING] = replace(regimes[SPINNING], interruptions=tuple(
+            replace(each, per_second=each.per_second * often) for each in self.interruptions))
         return (replace(costs, regimes=regimes),
                 Preemption(self.preemption.before * slower, self.preemption.after * slower))
 
-    def _interruptions(self, rate: float) -> tuple[Interruption, ...]:
-        if not self.busy:
-            return self.interruptions
-        calm = 1 / self.warm
-        part = min(max((rate - calm) / (self.busy - calm), 0.0), 1.0)
-        return tuple(replace(each, per_second=each.per_second * share)
-                     for share, classes in ((1 - part, self.interruptions), (part, self.under_load)) if share
-                     for each in classes)
-
-
-def _rows(classes: Sequence[Interruption]) -> list[list[float]]:
-    return [[each.per_second, each.seconds] for each in classes]
-
 
 def learn(costs: CostModel, turns: tuple[Turn, Turn, Turn], slow: Sequence[Load], calm: Sequence[Load],
-          busy: Sequence[Load], flood: Sequence[Load]) -> Learnt:
-    """From rounds of the same way: offered little, several times as much, half of what it carries, and far more than
-    that."""
+          flood: Sequence[Load]) -> Learnt:
+    """From rounds of the same way: offered little, several times as much, and far more than it carries."""
     p50 = {runs[0].offered: median(run.percentiles[50.0] for run in runs) for runs in (slow, calm)}
     pause, warm = 1 / slow[0].offered, 1 / calm[0].offered
+    tails = {p: median(run.percentiles[p] - run.percentiles[50.0] for run in calm) for p in (LIKELY, RARE)}
     carries = median(run.goodput for run in flood)
-    interruptions, under_load = (_interrupted(runs, carries) for runs in (calm, busy))
-    apart = replace(costs.regime(SPINNING), interruptions=under_load)
+    interruptions = interrupted(tails, p50[calm[0].offered], min(0.9, calm[0].offered / carries))
+    apart = replace(costs.regime(SPINNING), interruptions=interruptions)
     latency = p50[calm[0].offered]
     preemption = Preemption.fitted(
         replace(costs, regimes={**costs.regimes, SPINNING: apart}), *turns, latency=latency,
         saturation=carries)
     cooling = max(0.0, (p50[slow[0].offered] / latency - 1) / (pause - warm))
-    return Learnt(preemption, interruptions, cooling, warm, under_load, busy[0].offered)
-
-
-def _interrupted(runs: Sequence[Load], carries: float) -> tuple[Interruption, ...]:
-    late = {p: median(run.percentiles[p] - run.percentiles[50.0] for run in runs) for p in (LIKELY, RARE)}
-    return interrupted(late, median(run.percentiles[50.0] for run in runs), min(0.9, runs[0].offered / carries))
+    return Learnt(preemption, interruptions, cooling, warm)
 
 
 def interrupted(late: Mapping[float, float], alone: float, busy: float = 0.0) -> tuple[Interruption, ...]:

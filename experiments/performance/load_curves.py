@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,21 +139,23 @@ def told(today: Known, model: Model, slow: Model, learnt: Learnt, free: Callable
          limited: Callable[[Way, int, Forecast], Seen], progress: Progress) -> dict[str, Any]:
     """Everything of data.json but its provenance. `free`, `limited`: what was measured of a way, of one through the
     slow cable."""
-    table = []
-    for way in ASKED:
-        ahead = loads.forecast(today, model, Offered(way, 1.0), learnt, SEEDS)
-        table.append((DRIVERS[way.name], ahead, free(way, ahead), math.inf))
+    ahead = [loads.forecast(today, model, Offered(way, 1.0), learnt, SEEDS) for way in ASKED]
+    there = [free(way, each) for way, each in zip(ASKED, ahead, strict=True)]
+    often = loads.crowding(list(zip(ahead, there, strict=True)),
+                           lambda done, total: progress("learning from the other ways", done, total))
+    table = [(DRIVERS[way.name], replace(each, crowding=factor), seen, math.inf)
+             for way, each, seen, factor in zip(ASKED, ahead, there, often, strict=True)]
     for way in shaped.THROUGH:
-        ahead = loads.forecast(today, slow, Offered(way, 1.0, shaped.BYTES), learnt, SEEDS)
-        table += [(shaped.name(way, burst), ahead, limited(way, burst, ahead), shaped.capacity())
+        each = loads.forecast(today, slow, Offered(way, 1.0, shaped.BYTES), learnt, SEEDS)
+        table += [(shaped.name(way, burst), each, limited(way, burst, each), shaped.capacity())
                   for burst in shaped.BURSTS]
     whole = loads.simulate(table, lambda done, total: progress("simulating", done, total))
     curves, through = whole[:len(ASKED)], whole[len(ASKED):]
-    said, there = loads.verdicts(curves), loads.verdicts(through)
+    said, cable = loads.verdicts(curves), loads.verdicts(through)
     return {
         "title": title(curves, said), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6,
         "curves": curves, "verdicts": said,
-        "slow_cable": {"title": cable_title(through, there), "curves": through, "verdicts": there,
+        "slow_cable": {"title": cable_title(through, cable), "curves": through, "verdicts": cable,
                        "rate": shaped.RATE, "bytes": shaped.BYTES, "burst": shaped.BURST},
         "learnt": learnt.as_dict()}
 
@@ -211,20 +214,19 @@ def summary(data: Mapping[str, Any]) -> str:
         "## How far to trust it", "",
         f"A load is right where the predicted percentile lies between the lowest and the highest round, widened by "
         f"{100 * loads.WIDER:.0f} %. The prices never saw the way that they predict. Learnt under load on loopback, "
-        f"which nobody asks about: {_learnt(data['learnt'])}", "",
+        f"which nobody asks about: {_learnt(data['learnt'], data['curves'])}", "",
         *_short(data["curves"]), *_short(slow["curves"]), *where(data)])
 
 
-def _learnt(told: Mapping[str, Any]) -> str:
-    def often(classes: Sequence[Sequence[float]]) -> str:
-        return ", ".join(f"{per_second:.0f} times a second for {seconds * 1e6:.0f} µs"
-                         for per_second, seconds in classes) or "never"
-
-    loaded = f"; where {told['busy']:.0f} messages come a second, {often(told['under_load'])}" if told["busy"] else ""
+def _learnt(told: Mapping[str, Any], curves: Sequence[Mapping[str, Any]]) -> str:
+    often = ", ".join(f"{per_second:.0f} times a second for {seconds * 1e6:.0f} µs"
+                      for per_second, seconds in told["interruptions"])
+    more = ", ".join(f"{path['crowding']:g} ({path['name']})" for path in curves)
     return (f"a preemption costs {told['before'] * 1e6:.2f} µs before the woken thread runs and "
-            f"{told['after'] * 1e6:.2f} µs after it; the rest of the machine takes a CPU "
-            f"{often(told['interruptions'])}{loaded}; after a pause of 100 µs all takes "
-            f"{100 * 1e-4 * told['cooling']:.0f} % longer.")
+            f"{told['after'] * 1e6:.2f} µs after it; the rest of the machine takes a CPU {often or 'never'}; after a "
+            f"pause of 100 µs all takes {100 * 1e-4 * told['cooling']:.0f} % longer. Learnt from the 99th percentiles "
+            f"of the other ways, each time without the one that is predicted: where {100 * loads.BUSY:.0f} % of what a "
+            f"way carries is offered, a CPU is taken so many times as often: {more}.")
 
 
 def _counted(told: Mapping[str, Any]) -> str:

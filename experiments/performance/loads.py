@@ -1,7 +1,8 @@
 """Curves of load: what the simulation says at each rate, beside what was measured, and whether it is right.
 
 What a ping-pong can't tell is learnt from a way that nobody asks about, loopback in a container, under load in the same
-rounds (`learnt.py`).
+rounds (`learnt.py`). How much more often a CPU that has more to do is taken away is learnt from what the other ways'
+slowest messages took (`crowding`), never from the way that is predicted.
 
 A predicted figure is the median over as many seeds as there are rounds, between the least and the most of them, widened
 by what the fit of the prices leaves open.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -28,8 +29,12 @@ from sim.fabric.costs import SPINNING, CostModel
 from sim.fabric.turns import Turn
 
 REFERENCE = next(way for way in WAYS if way.name == "loopback in a container")
-SLOW, CALM, BUSY = 0.05, 0.25, 0.55
-"""Offered there, of what it carries: with long pauses, with short ones, and with queues after each interruption."""
+SLOW, CALM = 0.05, 0.25
+"""Offered there, of what it carries: with long pauses, and with short ones."""
+BUSY = 0.55
+"""Of what a way carries: from CALM to here interruptions come ever more often."""
+CROWDINGS = (1.0, 1.2, 1.4, 1.7, 2.0, 2.5, 3.0)
+"""How many times as often they may come there."""
 FLOOD = 400_000
 """Messages/s: far more than it carries."""
 PERCENTILES = {"p50": 50.0, "p99": 99.0}
@@ -55,14 +60,14 @@ def flood() -> Offered:
 
 def reference(carries: float) -> list[Offered]:
     """What is learnt from, where that many messages/s are carried there."""
-    return [*(Offered(REFERENCE, float(round(share * carries))) for share in (SLOW, CALM, BUSY)), flood()]
+    return [*(Offered(REFERENCE, float(round(share * carries))) for share in (SLOW, CALM)), flood()]
 
 
 def learnt(known: Known, model: Model, found: Found) -> Learnt:
     """What the reference's rounds say."""
     mine = sorted((each for each in found if each.way == REFERENCE), key=lambda each: each.rate)
-    slow, calm, busy, more = (found[each] for each in mine)
-    return learn(known.without(), turns(model, mine[0]), slow, calm, busy, more)
+    slow, calm, more = (found[each] for each in mine)
+    return learn(known.without(), turns(model, mine[0]), slow, calm, more)
 
 
 def turns(model: Model, offered: Offered) -> Turns:
@@ -76,7 +81,8 @@ def turns(model: Model, offered: Offered) -> Turns:
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """A way's prices, fitted without it, and what it carries with them (messages/s). `open`: by how much its round
-    trip may be less or more, as factors; `outside`: steps beyond what the prices were fitted on."""
+    trip may be less or more, as factors; `outside`: steps beyond what the prices were fitted on; `crowding`: how many
+    times as often the rest of the machine takes a CPU where BUSY of that is offered."""
 
     costs: CostModel
     learnt: Learnt
@@ -84,12 +90,18 @@ class Forecast:
     saturation: Interval
     open: tuple[float, float]
     outside: tuple[str, ...]
+    crowding: float = 1.0
 
     def at(self, offered: Offered, seeds: int) -> list[load.Loaded]:
         """The same load, simulated with as many seeds."""
-        costs, preemption = self.learnt.at(self.costs, offered.rate)
+        costs, preemption = self.learnt.at(self.costs, offered.rate, self.often(offered.rate))
         return [load.run(costs, *self.turns, rate=offered.rate, burst=offered.burst, size=offered.size,
                          messages=MESSAGES, preemption=preemption, seed=seed) for seed in range(seeds)]
+
+    def often(self, rate: float) -> float:
+        """How many times as often the rest of the machine takes a CPU at this rate."""
+        share = (rate / self.saturation.value - CALM) / (BUSY - CALM)
+        return 1 + (self.crowding - 1) * min(max(share, 0.0), 1.0)
 
     def span(self, values: Sequence[float]) -> Interval:
         """Of a time, over seeds."""
@@ -145,6 +157,26 @@ def carried(ahead: Forecast, carries: float) -> Interval:
     return ahead.saturation if ahead.saturation.value < carries else Interval(carries, carries, carries)
 
 
+def crowding(ways: Sequence[tuple[Forecast, Seen]], told: Callable[[int, int], None]) -> list[float]:
+    """For each of these ways, how much more often it is interrupted under load, as the others' 99th percentiles tell:
+    the factor of CROWDINGS with which they are off by least. `told`: how much of it is done."""
+    off: list[list[float]] = []
+    for ahead, there in ways:
+        told(len(off), len(ways))
+        off.append([sum(late(replace(ahead, crowding=factor), there)) for factor in CROWDINGS])
+    told(len(ways), len(ways))
+    return [min(CROWDINGS, key=lambda factor: sum(row[CROWDINGS.index(factor)] for row in off if row is not mine))
+            for mine in off]
+
+
+def late(ahead: Forecast, there: Seen) -> list[float]:
+    """How far the 99th percentile is off, as a logarithm, at each load that counts and has queues."""
+    loaded = [(offered, row["rounds"]["p99"]) for offered, row in there.points
+              if CALM < offered.rate / there.saturation.value <= UP_TO]
+    return [abs(math.log(median(run.percentiles[PERCENTILES["p99"]] for run in ahead.at(offered, len(rounds)))
+                         / median(rounds))) for offered, rounds in loaded]
+
+
 def curve(name: str, ahead: Forecast, there: Seen, carries: float = math.inf) -> dict[str, Any]:
     """A way's curve as the plots read it, with its verdicts. `carries`: messages/s that the cables let through."""
     predicted = carried(ahead, carries)
@@ -152,7 +184,7 @@ def curve(name: str, ahead: Forecast, there: Seen, carries: float = math.inf) ->
               for offered, row in there.points]
     error = predicted.value / there.saturation.value - 1
     return {
-        "name": name, "points": points, "outside": list(ahead.outside),
+        "name": name, "points": points, "outside": list(ahead.outside), "crowding": ahead.crowding,
         "saturation": {"predicted": predicted.as_dict(), "measured": there.saturation.as_dict(), "error": error,
                        "right": abs(error) <= CLOSE}}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from experiments.performance import load_curves, loads, shaped
 from experiments.performance.cases import Offered
 from experiments.performance.intervals import Interval
 from experiments.performance.known import Known
+from experiments.performance.learnt import Learnt
 from experiments.performance.loads import Found
 from experiments.performance.model import Model
 from experiments.performance.study import anchors
-from experiments.performance.topology import WAYS, spec
+from experiments.performance.topology import WAYS, Way, spec
 from experiments.results import to_json
 from live.sockperf_output import Load
 from sim.errors import SpecError
 from sim.fabric import load
-from sim.fabric.costs import SPINNING
+from sim.fabric.costs import SPINNING, Interruption
 from sim.fabric.preemption import Preemption
 from tests.experiments.performance import made_up
 
@@ -73,6 +75,7 @@ def data(known: Known, model: Model, slow: Model) -> Any:
         patch.setattr(shaped, "LOADS", (0.5, 1.5))
         patch.setattr(experiments.performance.known, "DRAWS", 10)
         patch.setattr(loads, "MESSAGES", 2000)
+        patch.setattr(loads, "CROWDINGS", (1.0, 2.0))
         speed = made_up.measured(model, anchors(SPINNING))
         reference = loads.reference(carried(known, model))
         asked = load_curves.offered(known, model, speed, answered(known, model, reference, 1))
@@ -91,13 +94,14 @@ def test_what_was_measured_is_predicted_again_without_measuring(known: Known, da
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments.performance.known, "DRAWS", 10)
         patch.setattr(loads, "MESSAGES", 2000)
+        patch.setattr(loads, "CROWDINGS", (1.0, 2.0))
         found = load_curves.again(known, json.loads(json.dumps(data)), quietly)
     assert found == {key: value for key, value in data.items() if key != "provenance"}
 
 
 def test_loads_that_teach_are_parts_of_what_the_machine_carries(known: Known, model: Model) -> None:
-    slow, calm, busy, flood = (each.rate for each in loads.reference(100_000))
-    assert (slow, calm, busy) == (5_000, 25_000, 55_000) and flood > carried(known, model)
+    slow, calm, flood = (each.rate for each in loads.reference(100_000))
+    assert (slow, calm) == (5_000, 25_000) and flood > carried(known, model)
 
 
 def test_the_price_of_a_preemption_is_learnt_on_loopback(known: Known, model: Model) -> None:
@@ -166,3 +170,53 @@ def test_both_pictures_are_drawn(data: dict[str, Any], tmp_path: Path) -> None:
     load_curves.draw(data, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{name}.{kind}" for name in (load_curves.NAME, load_curves.CABLE) for kind in ("png", "svg")}
+
+
+BUSY_MACHINE = Learnt(Preemption(0.5e-6, 0.5e-6), (Interruption(200.0, 30e-6), Interruption(500.0, 4e-6)))
+
+
+def under_load(known: Known, model: Model, crowding: float, way: Way) -> tuple[loads.Forecast, loads.Seen]:
+    """A way's forecast, and what a machine measures there that is interrupted so many times as often under load."""
+    offered = Offered(way, 1.0)
+    parts = loads.turns(model, offered)
+    carries = loads.saturation(known.model, parts, BUSY_MACHINE, offered.size)
+    ahead = loads.Forecast(known.model, BUSY_MACHINE, parts, Interval(carries, carries, carries), (1.0, 1.0), ())
+    points = []
+    for share in (0.1, 0.4, 0.7):
+        at = Offered(way, round(share * carries))
+        runs = replace(ahead, crowding=crowding).at(at, 3)
+        points.append((at, {"rounds": {"p99": [run.percentiles[99.0] for run in runs]}}))
+    return ahead, loads.Seen(tuple(points), Interval(carries, carries, carries))
+
+
+@pytest.fixture
+def shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loads, "MESSAGES", 1000)
+    monkeypatch.setattr(loads, "CROWDINGS", (1.0, 2.0, 3.0))
+
+
+@pytest.mark.usefixtures("shorter")
+def test_a_machine_that_is_interrupted_more_often_under_load_shows_it_on_every_other_way(
+        known: Known, model: Model) -> None:
+    for crowding in (1.0, 2.0):
+        ways = [under_load(known, model, crowding, way) for way in load_curves.ASKED[:2]]
+        assert loads.crowding(ways, lambda done, total: None) == [crowding] * 2
+
+
+@pytest.mark.usefixtures("shorter")
+def test_what_a_way_measured_has_no_part_in_how_often_it_is_said_to_be_interrupted(known: Known, model: Model) -> None:
+    first, second, third = (under_load(known, model, 2.0, way) for way in load_curves.ASKED[:3])
+    late = replace(first[1], points=tuple(
+        (offered, {"rounds": {"p99": [50 * value for value in row["rounds"]["p99"]]}})
+        for offered, row in first[1].points))
+    found = loads.crowding([(first[0], late), second, third], lambda done, total: None)
+    assert found[0] == 2.0
+
+
+@pytest.mark.usefixtures("shorter")
+def test_interruptions_come_more_often_with_the_load_until_it_is_busy(known: Known, model: Model) -> None:
+    ahead, _ = under_load(known, model, 1.0, load_curves.ASKED[0])
+    crowded, carries = replace(ahead, crowding=3.0), ahead.saturation.value
+    assert crowded.often(0.2 * carries) == 1.0
+    assert crowded.often(0.4 * carries) == pytest.approx(2.0)
+    assert crowded.often(0.6 * carries) == crowded.often(0.9 * carries) == 3.0
