@@ -26,10 +26,11 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
     not replace a quiet one's file."""
     with session(say=say) as within:
         found = measure(within, Model(within.spec), number=rounds, progress=progress)
-        engine = within.engine
+        setting = within.setting
     assert found.noise is not None
     quality = judge(found.series(), found.noise)
-    about = provenance(engine=engine, seed=0) | {"rounds": rounds, "noise": quality.as_dict()}
+    about = provenance(engine=setting.engine, seed=0) | {
+        "rounds": rounds, "noise": quality.as_dict(), "offloads": setting.offloads}
     path = out or _place(quality)
     results.write_json(path, document(found.as_dict(), machine.name(), about))
     say(f"wrote {path}" + ("" if quality.quiet else f", no reference: {quality}"))

@@ -96,9 +96,9 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     model = Model(wanted)
     with session(wanted, say) as within:
         found, noise = rounds(jobs(), lambda cases: within.latencies(cases, SECONDS), number, progress)
-        engine = within.engine
+        setting = within.setting
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
-    return Findings(evaluate(known, model, found), series, noise, engine, {
+    return Findings(evaluate(known, model, found), series, noise, setting, {
         "tool": "sockperf ping-pong; a probe of our own for a connection for each request", "userland-proxy": False})
 
 

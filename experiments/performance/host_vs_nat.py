@@ -83,12 +83,12 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         watch = Watch()
         found, _ = rounds(cases, within.latencies, number, progress)
         streams, _ = rounds(flows, lambda some: measure_streams(within, model, some), number, progress, "streams")
-        engine, noise = within.engine, watch.stop()
+        setting, noise = within.setting, watch.stop()
     carried = {flow: [run.bits_per_second for run in runs] for flow, runs in streams.items()}
     today = at_todays_speed(known, model, found)
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
     series |= {f"{flow.way.name}, {flow.series}": each for flow, each in carried.items()}
-    return Findings(told(today, model, found, carried, number, progress), series, noise, engine,
+    return Findings(told(today, model, found, carried, number, progress), series, noise, setting,
                     {"speed": speeds(today), "tool": f"sockperf ping-pong, iperf3, {CONGESTION}"})
 
 

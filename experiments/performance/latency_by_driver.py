@@ -64,10 +64,10 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     speed = [case for regime in (BLOCKING, SPINNING, CONNECT) for case in anchors(regime) if case.way not in DRIVERS]
     with session(say=say) as within:
         found, noise = rounds([*cases, *speed], within.latencies, number, progress)
-        engine = within.engine
+        setting = within.setting
     data, today = evaluate(known, model, cases, found, number)
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
-    return Findings(data, series, noise, engine, {"speed": speeds(today), "tool": "sockperf ping-pong"})
+    return Findings(data, series, noise, setting, {"speed": speeds(today), "tool": "sockperf ping-pong"})
 
 
 def evaluate(known: Known, model: Model, cases: Sequence[Case], found: Measured,

@@ -56,13 +56,13 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         first, _ = rounds(fixed, _measurer(within), 1, progress, "sounding")
         asked = offered(known, model, *_apart(first))
         found, noise = rounds([*asked, *fixed], _measurer(within), number, progress)
-        engine = within.engine
+        setting = within.setting
     with session(of=shaped.spec(), say=say) as within:
         limited, more = rounds(shaped.asked(), within.loads, number, progress, "a slow cable")
     data, today = evaluate(known, model, slow, *_apart(found), limited, progress)
     series = {f"{path['name']}, {point['load']:.0f} messages/s": point["rounds"]["p50"]
               for path in data["curves"] for point in path["points"] if point["counts"]}
-    return Findings(data, series, _both(noise, more), engine, {
+    return Findings(data, series, _both(noise, more), setting, {
         "speed": dict(today.speed), "tool": "sockperf under-load, UDP, every message answered"})
 
 

@@ -89,13 +89,13 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         trips, quiet = rounds(cases, within.latencies, number, progress)
         # iperf3's servers leave connections in TIME_WAIT, and sockperf's can't take the port until those are gone
         found, noise = rounds(flows, carried, number, progress, "streams")
-        engine = within.engine
+        setting = within.setting
     streams = {flow: [run.bits_per_second for run in runs] for flow, runs in found.items()}
     medians = {case: [run.p50 for run in runs] for case, runs in trips.items()}
     series = {f"{flow.way.name}: {flow.series}": speeds for flow, speeds in streams.items()}
     series |= {case.name: rounds for case, rounds in medians.items()}
     return Findings(told(at_todays_speed(known, model, trips), model, streams, medians, progress), series,
-                    both(quiet, noise), engine,
+                    both(quiet, noise), setting,
                     {"tool": f"iperf3, a second each, {CONGESTION}, writes of one super-packet; sockperf ping-pong"})
 
 

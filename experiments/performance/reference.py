@@ -42,18 +42,16 @@ class Published:
 
 
 def publish(name: str, data: Mapping[str, Any], quality: Quality, *, draw: Callable[[Mapping[str, Any], Path], None],
-            summary: str, out: Path | None = None, offloads: Mapping[str, Any] | None = None,
+            summary: Callable[[Mapping[str, Any]], str], out: Path | None = None,
             say: Callable[[str], None] = print) -> Published:
     """Write data.json, what `draw` draws, and summary.md.
 
-    `data` has its `provenance`; what is added to it is `noise`, `capture`, and `offloads` where given (device ->
-    feature -> on). `draw` gets the data as written and a folder. ResultsError where it can't be written; whatever
-    `draw` raises comes through, and the former result is whole.
+    `data` has its `provenance`; what is added to it is `noise` and `capture`. `draw` gets the data as written and a
+    folder, `summary` the data. ResultsError where it can't be written; whatever they raise comes through, and the
+    former result is whole.
     """
     folder = target(name, quality, out)
     about = {**data.get("provenance", {}), "noise": quality.as_dict(), "capture": NO_CAPTURE}
-    if offloads is not None:
-        about["offloads"] = dict(offloads)
     whole = {**data, "provenance": about}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +62,8 @@ def publish(name: str, data: Mapping[str, Any], quality: Quality, *, draw: Calla
         made = Path(stage.name) / "made"
         results.write_json(made / DATA, whole)
         draw(whole, made)
-        results.write(made / SUMMARY, summary if quality.quiet else _warned(summary, quality))
+        told = summary(whole)
+        results.write(made / SUMMARY, told if quality.quiet else _warned(told, quality))
         files = sorted((path.relative_to(made) for path in made.rglob("*") if path.is_file()),
                        key=lambda path: (path == Path(SUMMARY), path))
         replace(files, made, folder, former=Path(stage.name) / "former")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from experiments.performance.cases import CONNECT, Case, Offered
 from experiments.performance.topology import PORT, Way, spec
-from live import connections, doctor, iperf, links, pinned, sockperf, where
+from live import connections, doctor, iperf, links, offloads, pinned, sockperf, where
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
@@ -42,11 +42,20 @@ CALM = 6.0
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """What was measured on: the engine's version, and by kind of device which offloads are "on", "off", or "differ"
+    from one to the other, as they were before anything was measured."""
+
+    engine: str
+    offloads: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
-    """A deployed lab. `engine`: its version."""
+    """A deployed lab."""
 
     deployment: Deployment
-    engine: str
+    setting: Setting
 
     @property
     def spec(self) -> Spec:
@@ -128,7 +137,19 @@ def session(of: Spec | None = None, say: Say = print) -> Iterator[Session]:
         deployment = deploy(lab, wanted, say)
         pinned.pin_proxies(lab.dockerds, sockperf.Mode.blocking("tcp").client_cpu)
         time.sleep(CALM)
-        yield Session(deployment, lab.daemons[wanted.hosts[0].name].version)
+        yield Session(deployment, Setting(lab.daemons[wanted.hosts[0].name].version, offloads_of(deployment)))
+
+
+def offloads_of(deployment: Deployment) -> dict[str, dict[str, str]]:
+    """Of all devices that the engines and the lab made: kind -> feature -> "on", "off" or "differ"."""
+    found: dict[str, dict[str, set[bool]]] = {}
+    for path in (*deployment.namespaces().values(), *deployment.underlay().values()):
+        for link in links.read(path)[0]:
+            mine = found.setdefault(link.kind, {})
+            for feature, on in offloads.read(path, link.name).items():
+                mine.setdefault(feature, set()).add(on)
+    return {kind: {feature: "differ" if len(seen) > 1 else "on" if True in seen else "off"
+                   for feature, seen in features.items()} for kind, features in sorted(found.items())}
 
 
 def batches(cases: Sequence[Case]) -> Iterator[tuple[str, list[Case]]]:

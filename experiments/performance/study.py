@@ -20,7 +20,7 @@ from experiments.performance.known import Known
 from experiments.performance.model import Model
 from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import DATA, Published, publish
-from experiments.performance.session import Progress, Say
+from experiments.performance.session import Progress, Say, Setting
 from experiments.performance.topology import WAYS, Way
 from experiments.provenance import moment, provenance
 from live.noise import Noise
@@ -35,12 +35,12 @@ ANCHORS = tuple(way for way in WAYS if way.name in (
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What an experiment found: `data` without its provenance, the `series` that tell how well rounds repeat, what
-    else the machine did, and what the engine was."""
+    else the machine did, and what it was measured on."""
 
     data: Mapping[str, Any]
     series: Mapping[str, Sequence[float]]
     noise: Noise
-    engine: str
+    setting: Setting
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ class Study:
         except SpecError as error:
             raise SpecError(error.problem, where=str(path), mend=error.mend) from None
         return data, publish(self.name, data, Quality.from_dict(told["noise"]), draw=self.draw,
-                             summary=self.summary(data), out=out, say=say)
+                             summary=self.summary, out=out, say=say)
 
     def carry_out(self, known: Known, *, rounds: int = 0, out: Path | None = None, say: Say,
                   progress: Progress) -> tuple[Mapping[str, Any], Published]:
@@ -80,8 +80,8 @@ class Study:
         number = rounds or self.rounds
         found = self.run(known, number, say, progress)
         quality = judge(found.series, found.noise)
-        data = {**found.data, "provenance": about(found.engine, number, known) | dict(found.about)}
-        return data, publish(self.name, data, quality, draw=self.draw, summary=self.summary(data), out=out, say=say)
+        data = {**found.data, "provenance": about(found.setting, number, known) | dict(found.about)}
+        return data, publish(self.name, data, quality, draw=self.draw, summary=self.summary, out=out, say=say)
 
 
 def kept(before: Mapping[str, Any], what: str) -> Any:
@@ -91,9 +91,10 @@ def kept(before: Mapping[str, Any], what: str) -> Any:
     return before[what]
 
 
-def about(engine: str, rounds: int, known: Known) -> dict[str, Any]:
+def about(setting: Setting, rounds: int, known: Known) -> dict[str, Any]:
     """Provenance of a measured time."""
-    return provenance(engine=engine, seed=0) | {"rounds": rounds, "costs": known.model.source}
+    return provenance(engine=setting.engine, seed=0) | {
+        "rounds": rounds, "costs": known.model.source, "offloads": setting.offloads}
 
 
 def calibrated(path: Path | None = None) -> Known:

@@ -49,10 +49,10 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
             return measure(within, model, jobs)
 
         found, noise = rounds(flows, carried, number, progress)
-        engine = within.engine
+        setting = within.setting
     series = {flow: [each.bits_per_second for each in runs] for flow, runs in found.items()}
     return Findings(evaluate(known, model, series, progress),
-                    {f"{flow.way.name}: {flow.series}": each for flow, each in series.items()}, noise, engine,
+                    {f"{flow.way.name}: {flow.series}": each for flow, each in series.items()}, noise, setting,
                     {"tool": f"iperf3, a second each, {CONGESTION}, writes of one super-packet"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,10 @@ def test_round_trips_of_a_real_lab_become_prices_that_forecast_others(
     assert len(took) == len(asked) and all(1e-6 < value < 1e-3 for value in took.values())
     for regime in (BLOCKING, SPINNING):
         assert took[regime, "tcp", NAMES[0]] < took[regime, "tcp", NAMES[3]], "loopback is half a tunnel"
+    offloads = json.loads(path.read_text())["provenance"]["offloads"]
+    assert offloads["veth"]["tso"] == "on"
+    assert offloads["veth"]["gro"] == "off", "a veth puts nothing together by itself"
+    assert offloads["vxlan"]["gro"] == "on" and "loopback" in offloads
     known = Known.load(path)
     forecast = known.forecast(BLOCKING, {"bridge": found.rows[0].counts}, [NAMES[2]])["bridge"]
     assert forecast.low <= forecast.value <= forecast.high

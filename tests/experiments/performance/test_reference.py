@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from experiments import results
 from experiments.performance import reference
 from experiments.performance.quality import Quality
+from experiments.performance.study import where
 from experiments.results import ResultsError
 from live.noise import Noise
 
@@ -37,6 +38,11 @@ def draw(data: Mapping[str, Any], folder: Path) -> None:
     (folder / "plot.svg").write_text(str(data["provenance"]["capture"]))
 
 
+def said(text: str) -> Callable[[Mapping[str, Any]], str]:
+    """A summary that says the same of everything."""
+    return lambda data: text
+
+
 def broken(data: Mapping[str, Any], folder: Path) -> None:
     (folder / "plot.png").write_bytes(b"half")
     raise ValueError("no such colour")
@@ -46,35 +52,41 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_a_summary_says_how_busy_the_machine_was_and_what_was_captured(root: Path) -> None:
+    done = reference.publish("load", DATA, QUIET, draw=draw,
+                             summary=lambda data: "; ".join(where(data)))
+    text = (done.folder / "summary.md").read_text()
+    assert "noise: {" in text and "capture: none" in text and "engine: 20.10.24" in text
+
+
 def test_a_quiet_run_is_a_reference_result(root: Path) -> None:
-    said: list[str] = []
-    done = reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", say=said.append,
-                             offloads={"eth0": {"tso": True}})
+    told: list[str] = []
+    done = reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), say=told.append)
     assert done.folder == root / "checkout" / "results" / "load" and done.exit_code == 0
     assert sorted(content(done.folder)) == ["data.json", "plot.png", "plot.svg", "summary.md"]
     about = json.loads((done.folder / "data.json").read_text())["provenance"]
     assert about["engine"] == "20.10.24"
-    assert about["offloads"] == {"eth0": {"tso": True}}
     assert about["capture"].startswith("none") and about["noise"]["steal"] == 0.02 and about["noise"]["spread"] == 0.01
-    assert said == [f"wrote {done.folder}/"]
+    assert told == [f"wrote {done.folder}/"]
     assert "provenance" in DATA and "noise" not in DATA["provenance"]  # type: ignore[operator]
 
 
 def test_a_noisy_run_leaves_the_reference_and_says_why(root: Path) -> None:
-    said: list[str] = []
-    first = reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", say=said.append)
+    told: list[str] = []
+    first = reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), say=told.append)
     before = content(first.folder)
-    done = reference.publish("load", DATA | {"points": [2]}, NOISY, draw=draw, summary="# Load\n\nWords.\n",
-                             say=said.append)
+    done = reference.publish("load", DATA | {"points": [2]}, NOISY, draw=draw, summary=said("# Load\n\nWords.\n"),
+                             say=told.append)
     assert done.folder == root / "here" / "hopcast-noisy" / "load" and done.exit_code == 4
     assert content(first.folder) == before
-    assert "other programs used 30.0 %" in said[-1] and "left as it was" in said[-1] and "\n" not in said[-1]
+    assert "other programs used 30.0 %" in told[-1] and "left as it was" in told[-1] and "\n" not in told[-1]
     summary = (done.folder / "summary.md").read_text()
     assert summary.startswith("# Load\n\n> **A noisy run") and summary.endswith("\n\nWords.\n")
 
 
 def test_a_noisy_run_goes_where_the_user_wants_it_but_not_among_the_references(root: Path) -> None:
-    done = reference.publish("load", DATA, NOISY, draw=draw, summary="Load", out=root / "mine", say=lambda _: None)
+    done = reference.publish("load", DATA, NOISY, draw=draw, summary=said("Load"), out=root / "mine",
+                             say=lambda _: None)
     assert done.folder == root / "mine" and (root / "mine" / "summary.md").read_text().endswith("Load")
     sneaky = root / "here" / ".." / "checkout" / "results" / "other"
     assert reference.target("load", NOISY, sneaky) == root / "here" / "hopcast-noisy" / "load"
@@ -82,16 +94,17 @@ def test_a_noisy_run_goes_where_the_user_wants_it_but_not_among_the_references(r
 
 
 def test_a_failure_while_drawing_leaves_the_former_result_whole(root: Path) -> None:
-    first = reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", say=lambda _: None)
+    first = reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), say=lambda _: None)
     before = content(first.folder.parent)
     with pytest.raises(ValueError, match="no such colour"):
-        reference.publish("load", DATA | {"points": [2]}, QUIET, draw=broken, summary="# New\n", say=lambda _: None)
+        reference.publish("load", DATA | {"points": [2]}, QUIET, draw=broken, summary=said("# New\n"),
+                          say=lambda _: None)
     assert content(first.folder.parent) == before
     assert [path.name for path in first.folder.parent.iterdir()] == ["load"]
 
 
 def test_a_failure_while_moving_puts_everything_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", say=lambda _: None)
+    first = reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), say=lambda _: None)
     before, rename = content(first.folder), Path.rename
 
     def full(self: Path, to: Path) -> Path:
@@ -101,7 +114,7 @@ def test_a_failure_while_moving_puts_everything_back(root: Path, monkeypatch: py
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(ResultsError, match="No space left"):
-        reference.publish("load", DATA | {"points": [2]}, QUIET, draw=draw, summary="# New\n", say=lambda _: None)
+        reference.publish("load", DATA | {"points": [2]}, QUIET, draw=draw, summary=said("# New\n"), say=lambda _: None)
     assert content(first.folder) == before
 
 
@@ -109,7 +122,7 @@ def test_files_that_are_not_the_runs_own_stay(root: Path) -> None:
     out = root / "mine"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
-    reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", out=out, say=lambda _: None)
+    reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), out=out, say=lambda _: None)
     assert (out / "thesis.tex").read_text() == "years of work" and (out / "data.json").is_file()
 
 
@@ -117,10 +130,10 @@ def test_a_folder_that_is_a_file_is_one_line(root: Path) -> None:
     (root / "file").write_text("")
     for out in (root / "file", root / "file" / "below"):
         with pytest.raises(ResultsError, match="can't write"):
-            reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", out=out, say=lambda _: None)
+            reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), out=out, say=lambda _: None)
     assert sorted(path.name for path in root.iterdir()) == ["checkout", "file", "here"]
 
 
 def test_results_can_be_read_by_others_than_who_ran_it(root: Path) -> None:
-    done = reference.publish("load", DATA, QUIET, draw=draw, summary="# Load\n", say=lambda _: None)
+    done = reference.publish("load", DATA, QUIET, draw=draw, summary=said("# Load\n"), say=lambda _: None)
     assert os.stat(done.folder).st_mode & 0o055 and os.stat(done.folder / "data.json").st_mode & 0o044
