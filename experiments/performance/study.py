@@ -132,4 +132,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def where(data: Mapping[str, Any]) -> list[str]:
     """The last section of a summary."""
-    return ["## Where", "", *(f"- {key}: {value}" for key, value in sorted(data["provenance"].items())), ""]
+    return ["## Where", "", *(f"- {key}: {_words(value)}" for key, value in sorted(data["provenance"].items())), ""]
+
+
+def _words(value: Any) -> str:
+    """A figure of the provenance for people: `bridge (tso on, gro off), veth (tso on)`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} ({_words(inner)})" if isinstance(inner, Mapping) else f"{key} {_words(inner)}"
+                         for key, inner in value.items())
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "unknown"}[value]
+    return "; ".join(map(_words, value)) or "none" if isinstance(value, list | tuple) else str(value)

@@ -56,7 +56,10 @@ def test_a_summary_says_how_busy_the_machine_was_and_what_was_captured(root: Pat
     done = reference.publish("load", DATA, QUIET, draw=draw,
                              summary=lambda data: "; ".join(where(data)))
     text = (done.folder / "summary.md").read_text()
-    assert "noise: {" in text and "capture: none" in text and "engine: 20.10.24" in text
+    assert "noise: steal 0.02, others 0.3, load 2.0" in text and "quiet yes, reasons none" in text
+    assert "capture: none" in text and "engine: 20.10.24" in text
+    assert where({"provenance": {"offloads": {"veth": {"tso": "on", "gro": "off"}, "bridge": {"tso": "on"}}}})[2] == (
+        "- offloads: veth (tso on, gro off), bridge (tso on)")
 
 
 def test_a_quiet_run_is_a_reference_result(root: Path) -> None:
