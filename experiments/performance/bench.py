@@ -17,7 +17,7 @@ from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import NOISY, NOISY_EXIT_CODE
 from experiments.performance.session import Progress, Say, session
 from experiments.performance.topology import spec
-from experiments.provenance import moment, provenance
+from experiments.provenance import moment
 from sim.errors import SpecError
 
 
@@ -29,8 +29,7 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
         setting = within.setting
     assert found.noise is not None
     quality = judge(found.series(), found.noise)
-    about = provenance(engine=setting.engine, seed=0) | {
-        "rounds": rounds, "noise": quality.as_dict(), "offloads": setting.offloads}
+    about = setting.about(rounds) | {"noise": quality.as_dict()}
     path = out or _place(quality)
     results.write_json(path, document(found.as_dict(), machine.name(), about))
     say(f"wrote {path}" + ("" if quality.quiet else f", no reference: {quality}"))

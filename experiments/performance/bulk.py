@@ -27,7 +27,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.performance.intervals import Interval, between
+from experiments.performance.intervals import Interval, around
 from sim.errors import SpecError
 
 PRIOR_ERROR = 0.7
@@ -95,8 +95,7 @@ class Fitted(Generic[Case]):
     def interval(self, value: float, case: Case, draws: Vector, *, seed: int = 0) -> Interval:
         """Of a forecast `value` for a stream whose slopes are known, which may be off as the fitted ones are."""
         off = np.random.default_rng(seed).choice(list(self.missing.values()), len(draws))
-        found = between(value, list(value * np.exp(draws @ np.array(self.slopes[case]) + off)))
-        return Interval(value, min(found.low, value), max(found.high, value))
+        return around(value, list(value * np.exp(draws @ np.array(self.slopes[case]) + off)))
 
     def _away(self) -> Vector:
         return np.array([math.log(self.prices[name] / self.prior[name]) for name in self.prior])

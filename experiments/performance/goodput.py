@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 from experiments.performance import bulk
-from experiments.performance.intervals import Interval, between, interval
+from experiments.performance.intervals import Interval, around, interval
 from experiments.performance.known import Known
 from experiments.performance.model import Model
 from experiments.performance.streams import Flow, Prices, simulate
@@ -82,15 +82,9 @@ def forecasts(known: Known, model: Model, rounds: Rounds, asked: Collection[Way]
             for flow in mine:
                 value = simulate(model, flow, costs[way], Prices(**others.prices))
                 span = (others.interval(value, flow, draws) if draws is not None else
-                        _around(value, off(model, every, left, others.prices)))
+                        around(value, [value * part for part in off(model, every, left, others.prices)]))
                 found[flow] = Forecast(span, others.prices, tuple(unknown(model, flow, costs[way])))
     return found
-
-
-def _around(value: float, factors: Sequence[float]) -> Interval:
-    """What else it may be, and never without itself."""
-    span = between(value, [value * factor for factor in factors])
-    return Interval(value, min(span.low, value), max(span.high, value))
 
 
 def _without(fits: Fits, name: str, ways: Collection[Way]) -> bulk.Fitted[Flow]:

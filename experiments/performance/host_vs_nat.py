@@ -95,8 +95,8 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
     """Predicted anew: rounds of round trips are in their rows, those of all streams by themselves, and the machine's
     speed that day in the provenance."""
-    about = before["provenance"]
-    carried = {Flow(way): kept(before, "streams")[way.name] for way in (*ways().values(), *FOR_BULK)}
+    about, streams = before["provenance"], kept(before, "streams")
+    carried = {Flow(way): streams[way.name] for way in (*ways().values(), *FOR_BULK)}
     return told(known.at_speeds(about["speed"]), Model(spec()), runs_of(before["rows"], asked()), carried,
                 about["rounds"], progress)
 
@@ -112,11 +112,10 @@ def told(today: Known, model: Model, found: Measured, carried: Rounds, number: i
         rows.append(row(case, names[case.way], predicted[case], found[case],
                         blame(case.counts(model), predicted[case].prices, whole)))
     differences = _differences(today, model, cases, found)
-    data = {"title": title(differences), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6,
+    return {"title": title(differences), "unit": "seconds, round trip", "unit_shown": "µs", "factor": 1e6,
             "confidence": 0.95, "x_label": "round trip, median", "rows": rows, "differences": differences,
             "throughput": _throughput(replace(today, speed={}), model, carried, progress),
             "streams": {flow.way.name: list(rounds) for flow, rounds in carried.items()}}
-    return data
 
 
 def _differences(known: Known, model: Model, cases: Sequence[Case], found: Measured) -> list[dict[str, Any]]:

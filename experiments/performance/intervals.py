@@ -45,3 +45,9 @@ def between(value: float, draws: Sequence[float]) -> Interval:
     """An estimate and the interval that CONFIDENCE of its draws lie in."""
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(value, float(low), float(high))
+
+
+def around(value: float, draws: Sequence[float]) -> Interval:
+    """The same of an estimate that is not the middle of its draws: never without itself."""
+    span = between(value, draws)
+    return Interval(value, min(span.low, value), max(span.high, value))

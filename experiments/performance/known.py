@@ -1,7 +1,7 @@
 """What a calibration knows: its prices, and the round trips behind them, so that a forecast can leave some out.
 
 A study predicts a way by prices that were fitted without it. The machine may be faster or slower today than when it was
-calibrated: `at_speed` stretches all prices by one factor, taken from anchors that a study measures beside its own.
+calibrated: `at_speeds` stretches all prices by one factor, taken from anchors that a study measures beside its own.
 """
 
 from __future__ import annotations
@@ -54,11 +54,8 @@ class Known:
                             mend="`hopcast calibrate` writes it anew") from None
         return cls(model, rows)
 
-    def at_speed(self, regime: str, factor: float) -> Known:
-        return replace(self, speed={**self.speed, regime: factor})
-
     def at_speeds(self, factors: Mapping[str, float]) -> Known:
-        """The same for some regimes."""
+        """Regime -> by how much its times are those of the calibration."""
         return replace(self, speed={**self.speed, **factors})
 
     def without(self, ways: Collection[str] = (), shapes: Sequence[Counts] = ()) -> CostModel:

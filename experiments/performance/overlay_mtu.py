@@ -102,7 +102,7 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
     """Predicted anew: what all streams and round trips measured is in `rounds`, and the machine's speed beside it."""
     rounds, (flows, cases) = kept(before, "rounds"), jobs()
-    return told(known.at_speed(SPINNING, before["speed"]), Model(spec()),
+    return told(known.at_speeds({SPINNING: before["speed"]}), Model(spec()),
                 {flow: rounds["streams"][f"{flow.way.name}: {flow.series}"] for flow in flows},
                 {case: rounds["trips"][case.name] for case in cases}, progress)
 

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from experiments.performance.cases import CONNECT, Case, Offered
 from experiments.performance.topology import PORT, Way, spec
+from experiments.provenance import provenance
 from live import connections, doctor, iperf, links, offloads, pinned, sockperf, where
 from live.deploy import deploy
 from live.deployment import Deployment
@@ -48,6 +49,10 @@ class Setting:
 
     engine: str
     offloads: Mapping[str, Mapping[str, str]]
+
+    def about(self, rounds: int) -> dict[str, Any]:
+        """Provenance of what was measured here in so many rounds."""
+        return provenance(engine=self.engine, seed=0) | {"rounds": rounds, "offloads": self.offloads}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import DATA, Published, publish
 from experiments.performance.session import Progress, Say, Setting
 from experiments.performance.topology import WAYS, Way
-from experiments.provenance import moment, provenance
+from experiments.provenance import moment
 from live.noise import Noise
 from live.sockperf_output import Latency
 from sim.errors import LabError, SpecError
@@ -93,8 +93,7 @@ def kept(before: Mapping[str, Any], what: str) -> Any:
 
 def about(setting: Setting, rounds: int, known: Known) -> dict[str, Any]:
     """Provenance of a measured time."""
-    return provenance(engine=setting.engine, seed=0) | {
-        "rounds": rounds, "costs": known.model.source, "offloads": setting.offloads}
+    return setting.about(rounds) | {"costs": known.model.source}
 
 
 def calibrated(path: Path | None = None) -> Known:
@@ -120,9 +119,7 @@ def at_todays_speed(known: Known, model: Model, found: Mapping[Case, Sequence[La
         if case in [Case(way, case.regime) for way in ways]:
             before = then.get((case.name, case.regime)) or known.model.regime(case.regime).total(case.counts(model))
             speeds.setdefault(case.regime, []).append(median(run.p50 for run in runs) / before)
-    for regime, ratios in speeds.items():
-        known = known.at_speed(regime, median(ratios))
-    return known
+    return known.at_speeds({regime: median(ratios) for regime, ratios in speeds.items()})
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

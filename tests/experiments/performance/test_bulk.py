@@ -82,7 +82,6 @@ def test_nothing_measured_is_no_fit():
         bulk.fit(carried, measured(), PRIOR).without(list(STEPS))
 
 
-
 NOISE = {"short": 0.5, "middle": 0.7, "long": 0.9, "longer": 1.1, "longest": 1.2}
 """What is left of each stream on a machine that is busy, or meanwhile less so."""
 

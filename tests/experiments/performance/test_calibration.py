@@ -147,7 +147,7 @@ def test_a_forecast_leaves_out_the_ways_that_it_is_told_to(
     found = known.forecast(BLOCKING, {"nat": counts}, [nat.name])["nat"]
     assert found.value == pytest.approx(truth(BLOCKING).total(counts), rel=0.05)
     assert known.without([nat.name]).regime(BLOCKING).total(counts) == pytest.approx(found.value, rel=0.01)
-    slower = known.at_speed(BLOCKING, 1.1).forecast(BLOCKING, {"nat": counts}, [nat.name])["nat"]
+    slower = known.at_speeds({BLOCKING: 1.1}).forecast(BLOCKING, {"nat": counts}, [nat.name])["nat"]
     assert slower.value == pytest.approx(1.1 * found.value)
 
 
