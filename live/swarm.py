@@ -54,12 +54,11 @@ def form(machines: Machines, spec: Spec) -> None:
 
 def await_places(machines: Machines, spec: Spec) -> None:
     """Until each host has its place on the ingress network, and with it docker_gwbridge: what is made on a host after
-    that comes behind. Tasks need no such wait, for their nodes keep them waiting (swarmkit's agent configures itself
-    first, and dockerd's executor waits there for the ingress network)."""
-    if any(network.scope == "local" for network in spec.networks) or not spec.services or any(
-            not box.task_of for box in spec.containers):
-        for host in spec.hosts:
-            await_ingress(machines, host.name)
+    that comes behind. Tasks too: a node takes them when its ingress network is asked for, not when it is there
+    (moby's daemon/cluster/executor/container/executor.go: Configure leaves what SetupIngress returns unread), so a task
+    could have the address on docker_gwbridge that is the ingress sandbox's."""
+    for host in spec.hosts:
+        await_ingress(machines, host.name)
 
 
 def join(machines: Machines, spec: Spec, host: str) -> None:
