@@ -1,7 +1,8 @@
 """A connection for each request: the client's process and the responder's, as `live/connections.py` starts them.
 
-Run as a script, `connect.py ask ADDRESS PORT SECONDS MOST` or `connect.py answer PORT`. It imports nothing but the
-standard library, so that it starts in a few hundredths of a second, and reports one line of JSON.
+Run as a script, `connect.py ask ADDRESS PORT MOST PERCENTILES` or `connect.py answer PORT`. It imports nothing but the
+standard library, so that it starts in a few hundredths of a second. Who asks does so for as many seconds as each line
+of its standard input says, and says "." then; at the end of its input it reports one line of JSON.
 """
 
 from __future__ import annotations
@@ -23,21 +24,23 @@ WARM_UP = 200
 """Requests that are not counted: caches, the neighbour's address, the CPU's own clock."""
 
 
-def ask(address: str, port: int, seconds: float, most: int) -> list[int]:
+def ask(address: str, port: int, most: int) -> list[int]:
     """Nanoseconds of each cycle: socket, connect, send, read to the end, close. An OSError ends it."""
     took: list[int] = []
     clock, peer = time.perf_counter_ns, (address, port)
     gc.disable()
-    for _ in range(WARM_UP):
-        once(peer)
-    end = clock() + int(seconds * 1e9)
-    while len(took) < most:
-        began = clock()
-        once(peer)
-        ended = clock()
-        took.append(ended - began)
-        if ended > end:
-            break
+    for line in sys.stdin:
+        for _ in range(0 if took else WARM_UP):
+            once(peer)
+        end = clock() + int(float(line) * 1e9)
+        while len(took) < most:
+            began = clock()
+            once(peer)
+            ended = clock()
+            took.append(ended - began)
+            if ended > end:
+                break
+        print(".", flush=True)
     return took
 
 
@@ -77,7 +80,7 @@ if __name__ == "__main__":
     try:
         if sys.argv[1] == "answer":
             answer(int(sys.argv[2]))
-        times = ask(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5]))
-        print(json.dumps(statistics(times, tuple(float(p) for p in sys.argv[6].split(",")))))
+        times = ask(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+        print(json.dumps(statistics(times, tuple(float(p) for p in sys.argv[5].split(",")))))
     except OSError as error:
         sys.exit(error.strerror or str(error))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
+import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,7 @@ from pathlib import Path
 from live import connect, pinned, where
 from live.patience import patient
 from live.sockperf_output import PERCENTILES, Latency
+from live.turns import in_turn
 from sim.errors import LabError
 
 SCRIPT = Path(connect.__file__)
@@ -43,28 +44,54 @@ def accepting(namespace: Path, port: int, cpu: int) -> Iterator[None]:
         pinned.end(process)
 
 
-def requests(client: Path, address: str, port: int, *, seconds: float, cpu: int) -> Latency:
-    """One request after the other from namespace `client`, each on a connection of its own, for `seconds` or MOST of
-    them. Times are whole cycles. LabError when nobody answers."""
+class Asking:
+    """A client that is ready, measured in turns (`live/turns.py`)."""
+
+    def __init__(self, process: pinned.Program, target: str) -> None:
+        self.process, self.target = process, target
+        self.counted = 0.0
+
+    def turn(self, seconds: float) -> None:
+        """As `turns.Client`; requests that warm up come before what counts."""
+        limit = seconds + patient(GRACE)
+        to, said = self.process.stdin, self.process.stdout
+        assert to and said, "pinned.start was told to open both"
+        with contextlib.suppress(BrokenPipeError):
+            print(seconds, file=to, flush=True)
+        if not select.select([said], [], [], limit)[0]:
+            raise LabError(f"no time from {self.target} within {limit:.0f} s: nobody answers there")
+        if not said.readline():
+            self.result()
+        self.counted += seconds
+
+    def result(self) -> Latency:
+        """As `turns.Client`."""
+        said, complained = self.process.communicate(timeout=patient(GRACE))
+        if self.process.returncode:
+            raise LabError(f"no time from {self.target}: {pinned.last_words(complained)}")
+        return Latency.of(json.loads(said))
+
+
+@contextlib.contextmanager
+def asking(client: Path, address: str, port: int, cpu: int) -> Iterator[Asking]:
+    """A client in namespace `client` that will send one request after the other, each on a connection of its own, MOST
+    of them. Times are whole cycles. Gone when the body ends."""
     where.refuse_times("latency")
-    process = _start(client, cpu, "ask", address, str(port), str(seconds), str(MOST),
-                     ",".join(str(p) for p in PERCENTILES))
-    limit = seconds + patient(GRACE)
+    process = _start(client, cpu, "ask", address, str(port), str(MOST), ",".join(str(p) for p in PERCENTILES))
     try:
-        with pinned.above_others():
-            said, complained = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise LabError(f"no time from {address}:{port} within {limit:.0f} s: nobody answers there") from None
+        yield Asking(process, f"{address}:{port}")
     finally:
         pinned.end(process)
-    if process.returncode:
-        raise LabError(f"no time from {address}:{port}: {pinned.last_words(complained)}")
-    found = json.loads(said)
-    return Latency(found["observations"], found["mean"], {float(p): t for p, t in found["percentiles"].items()})
+
+
+def requests(client: Path, address: str, port: int, *, seconds: float, cpu: int) -> Latency:
+    """One client alone. LabError when nobody answers."""
+    with asking(client, address, port, cpu) as ready:
+        return in_turn([ready], seconds)[0]
 
 
 def _start(namespace: Path, cpu: int, *arguments: str) -> pinned.Program:
     if missing := [*pinned.missing("setpriv")]:
         raise LabError(f"latency needs {', '.join(missing)}", mend="apt-get install util-linux")
     return pinned.start(namespace, cpu, ["setpriv", "--pdeathsig", "KILL", sys.executable, "-I", "-S", str(SCRIPT),
-                                         *arguments])
+                                         *arguments], told=True)

@@ -111,11 +111,11 @@ def pin_proxies(engines: Collection[int], cpu: int) -> list[int]:
     return sorted(found)
 
 
-def start(namespace: Path, cpu: int, command: Sequence[str]) -> Program:
-    """Starts `command` in a namespace. Read both of its pipes, and `end` it."""
+def start(namespace: Path, cpu: int, command: Sequence[str], *, told: bool = False) -> Program:
+    """Starts `command` in a namespace. Read both of its pipes, and `end` it. `told`: it reads what we write to it."""
     chain = ["nsenter", f"--net={namespace}", "nice", "-n", str(NICE), "taskset", "--cpu-list", str(cpu)]
-    return subprocess.Popen([*chain, *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([*chain, *command], stdin=subprocess.PIPE if told else subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def end(process: Program) -> None:
@@ -123,7 +123,7 @@ def end(process: Program) -> None:
     if process.poll() is None:
         process.kill()
     process.wait()
-    pipes: tuple[IO[str] | None, ...] = (process.stdout, process.stderr)
+    pipes: tuple[IO[str] | None, ...] = (process.stdin, process.stdout, process.stderr)
     for pipe in pipes:
         if pipe:
             pipe.close()

@@ -1,4 +1,6 @@
-"""Round trips and latency under load: sockperf (3.7), its client in one network namespace and its server in another.
+"""sockperf (3.7), its client in one network namespace and its server in another: what its two kinds of run share.
+
+Round trips, one after the other, are in `live/ping_pong.py`; answers under load in `live/under_load.py`.
 
 Two modes. **Blocking**: both ends sleep in the kernel and share one CPU; the time is the path's own work and a context
 switch each way. **Spinning**: each end polls on a CPU of its own, so that nobody is ever woken. (Two ends that sleep on
@@ -8,16 +10,9 @@ costs more than the hop that it watches.
 What sockperf does, and so what is measured:
 - Both ends call recvfrom() and sendto() only: no epoll, while there is one socket. A TCP server then serves one
   connection at a time, the others in the order in which they connected.
-- A client sleeps two seconds between connecting and its first message. `asking` and `loading` hold it there (SIGSTOP)
-  until `measure`, so many can wait side by side and only the first pays for that sleep.
+- A client sleeps two seconds between connecting and its first message. `held` stops it there (SIGSTOP), so many can
+  wait side by side and only the first pays for that sleep.
 - It leaves out the first 0.4 s and the last 0.05 s, and its -t takes whole seconds, so a SIGINT ends it earlier.
-- Under load one thread sends and one receives. The sender polls the clock until start + n/rate and makes up for what
-  it is late. --sender-affinity and --receiver-affinity are useless: 3.7 applies both to the calling thread, and the
-  sender ends up on the receiver's CPU. So the threads are pinned from here.
-- Under load the server polls on the receiver's CPU. The receiver is a real-time thread there: it takes its answer as
-  soon as it is woken, and not when the scheduler finds that the server has had its share. While it counts the others
-  are, too, one step below: a millisecond for somebody else, ten times a second, hides in a ping-pong, where it is one
-  round trip in ten thousand; under load a hundred messages wait for it each time, and are the 99th percentile.
 """
 
 from __future__ import annotations
@@ -28,28 +23,22 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from live import pinned, where
+from live import pinned
 from live.patience import patient
-from live.sockperf_output import Latency, Load, parse, parse_load, reason
+from live.sockperf_output import reason
 from sim.errors import LabError
 
 PORT = 11111
 """sockperf's own default."""
 MESSAGE_BYTES = 14
 """sockperf's smallest message: its header."""
-SECONDS = 0.5
-"""Measured by default: a fifth of a second has ten thousand round trips, and half a second many timer ticks."""
 WARM_UP, COOL_DOWN = 0.4, 0.05
 """Seconds that sockperf runs and leaves out: TEST_START_WARMUP_MSEC, TEST_END_COOLDOWN_MSEC."""
-BEFORE = 0.05
-"""Seconds before the measured ones in which nobody disturbs a load any more: a queue that somebody caused is empty."""
 PAUSE = 2.0
 """Seconds that a client sleeps before its first message: client.cpp, initBeforeLoop."""
 GRACE = 10.0
@@ -57,12 +46,6 @@ GRACE = 10.0
 READY_LIMIT = 5.0
 BEGUN = 200e-6
 """Seconds of CPU by which a client is seen to be at work: a few messages."""
-FIRST = 2
-"""Real-time priority of who receives under load; the sender and the server are one below, and we one above."""
-MOST = 2_000_000
-"""Messages a second that can be asked for. sockperf sets memory aside for each; no path of a kernel carries as many."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,110 +126,60 @@ def answering(namespace: Path, port: int, mode: Mode, *, rests: bool = False) ->
         pinned.end(process)
 
 
-class Client(Generic[Result]):
-    """A sockperf client that is ready and held. `measure` lets it go, once."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A client that is connected and stopped in the sleep before its first message, which ends at `asleep_until`
+    (time.monotonic)."""
 
-    def __init__(self, process: pinned.Program, target: str, seconds: float, read: Callable[[str], Result],
-                 begin: Callable[[int], None] = lambda pid: None, realtime: bool = False) -> None:
-        self.process, self.target, self.seconds, self.realtime = process, target, seconds, realtime
-        self._read, self._begin = read, begin
-        self._asleep_until = _await_asleep(process, target) + PAUSE
-        os.kill(process.pid, signal.SIGSTOP)
+    process: pinned.Program
+    target: str
+    asleep_until: float
 
-    def measure(self, server: Server | None = None) -> Result:
-        """What sockperf found. LabError when nobody answered. `server`, where it rests, works as long as this takes."""
-        time.sleep(max(0.0, self._asleep_until - time.monotonic()))
-        with pinned.above_others(), server.awake() if server else contextlib.nullcontext():
-            pid, before = self.process.pid, _cpu_time(self.process.pid)
-            os.kill(pid, signal.SIGCONT)
-            limit = time.monotonic() + patient(1.0)
-            while _cpu_time(pid) - before < BEGUN and self.process.poll() is None and time.monotonic() < limit:
-                time.sleep(0.002)
-            if self.process.poll() is None:
-                self._begin(pid)
-                with self._undisturbed(server, WARM_UP - BEFORE):
-                    time.sleep(BEFORE + self.seconds + COOL_DOWN)
-                    with contextlib.suppress(ProcessLookupError):
-                        self.process.send_signal(signal.SIGINT)
-            try:
-                said, complained = self.process.communicate(timeout=patient(GRACE))
-            except subprocess.TimeoutExpired:
-                raise LabError(f"sockperf did not end its run to {self.target}") from None
+    def awake(self) -> None:
+        """Returns when its sleep is over."""
+        time.sleep(max(0.0, self.asleep_until - time.monotonic()))
+
+    def go(self) -> None:
+        """Lets it go, and returns when it is at work."""
+        self.awake()
+        before = _cpu_time(self.process.pid)
+        os.kill(self.process.pid, signal.SIGCONT)
+        limit = time.monotonic() + patient(1.0)
+        while _cpu_time(self.process.pid) - before < BEGUN and self.runs and time.monotonic() < limit:
+            time.sleep(0.002)
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def said(self) -> str:
+        """What it says at its end. LabError when that does not come."""
         try:
-            return self._read(said + complained)
-        except LabError as error:
-            raise LabError(f"no time from {self.target}: {error}") from None
-
-    @contextlib.contextmanager
-    def _undisturbed(self, server: Server | None, wait: float = 0.0) -> Iterator[None]:
-        """After `wait` seconds, where `realtime` is asked for: sender and server. The receiver is so anyway; and we,
-        from now on, as both CPUs are taken and we must be on time."""
-        with contextlib.ExitStack() as stack:
-            if self.realtime:
-                stack.enter_context(pinned.realtime(FIRST + 1, threading.get_native_id()))
-            time.sleep(wait)
-            if self.realtime:
-                stack.enter_context(pinned.realtime(FIRST - 1, self.process.pid, *([server.pid] if server else [])))
-            yield
+            said, complained = self.process.communicate(timeout=patient(GRACE))
+        except subprocess.TimeoutExpired:
+            raise LabError(f"sockperf did not end its run to {self.target}") from None
+        return said + complained
 
 
 @contextlib.contextmanager
-def asking(client: Path, address: str, port: int, mode: Mode, *, size: int = MESSAGE_BYTES,
-           seconds: float = SECONDS) -> Iterator[Client[Latency]]:
-    """A client in namespace `client`, connected and held, that will send one request after the other, each when the
-    one before is answered. Gone when the body ends. LabError when nobody listens there (TCP)."""
-    where.refuse_times("latency")
-    with _client(client, mode, "ping-pong", address, port, size, seconds, "--mps=max", *mode.arguments()) as process:
-        yield Client(process, f"{address}:{port}", seconds, parse)
-
-
-def ping_pong(client: Path, address: str, port: int, mode: Mode, *, size: int = MESSAGE_BYTES,
-              seconds: float = SECONDS) -> Latency:
-    """One run of `asking`. `seconds` are those measured; it takes three more."""
-    with asking(client, address, port, mode, size=size, seconds=seconds) as ready:
-        return ready.measure()
-
-
-@contextlib.contextmanager
-def loading(client: Path, address: str, port: int, *, rate: int, protocol: str = "udp", size: int = MESSAGE_BYTES,
-            seconds: float = SECONDS, burst: int = 1) -> Iterator[Client[Load]]:
-    """A client, held, that will send `rate` messages a second, `burst` at a time, and have each of them answered.
-
-    Its sender is alone on the first CPU, its receiver on the second with the server, which must be one of
-    `Mode.spinning`. LabError for a rate that sockperf can't be asked for.
-    """
-    where.refuse_times("load")
-    mode = Mode.spinning(protocol)
-    if not 1 <= rate <= MOST:
-        raise LabError(f"a load of {rate} messages a second: it must be 1 to {MOST}")
-
-    def begin(pid: int) -> None:
-        pinned.receiver_first(pid, mode.server_cpu, FIRST)
-
-    with _client(client, mode, "under-load", address, port, size, seconds, f"--mps={rate}", f"--burst={burst}",
-                 "--reply-every=1", *(["--tcp"] if protocol == "tcp" else [])) as process:
-        yield Client(process, f"{address}:{port}", seconds, lambda said: parse_load(said, rate), begin, realtime=True)
-
-
-def under_load(client: Path, address: str, port: int, *, rate: int, protocol: str = "udp", size: int = MESSAGE_BYTES,
-               seconds: float = SECONDS, burst: int = 1) -> Load:
-    """One run of `loading`. `seconds` are those measured; it takes three more."""
-    with loading(client, address, port, rate=rate, protocol=protocol, size=size, seconds=seconds,
-                 burst=burst) as ready:
-        return ready.measure()
-
-
-@contextlib.contextmanager
-def _client(client: Path, mode: Mode, what: str, address: str, port: int, size: int, seconds: float,
-            *more: str) -> Iterator[pinned.Program]:
+def held(client: Path, mode: Mode, what: str, address: str, port: int, size: int, lasting: float,
+         *more: str) -> Iterator[Held]:
+    """A client in namespace `client`, connected and held, that will do `what` for up to `lasting` seconds. Gone when
+    the body ends. LabError when nobody listens there (TCP)."""
     _check_tools()
     if size < MESSAGE_BYTES:
         raise LabError(f"a message of {size} bytes: sockperf's smallest has {MESSAGE_BYTES}")
-    whole = math.ceil(WARM_UP + seconds + COOL_DOWN)
-    process = _start(client, mode.client_cpu, what, "-i", address, "-p", str(port), "-m", str(size), "-t", str(whole),
-                     "--full-rtt", *more)
+    target = f"{address}:{port}"
+    process = _start(client, mode.client_cpu, what, "-i", address, "-p", str(port), "-m", str(size),
+                     "-t", str(math.ceil(lasting)), "--full-rtt", *more)
     try:
-        yield process
+        asleep_until = _await_asleep(process, target) + PAUSE
+        os.kill(process.pid, signal.SIGSTOP)
+        yield Held(process, target, asleep_until)
     finally:
         pinned.end(process)
 

@@ -1,4 +1,4 @@
-"""What sockperf 3.7 prints, read: the statistics of a ping-pong and of a run under load.
+"""What sockperf 3.7 prints, read: the log of a ping-pong and the statistics of a run under load.
 
 It prints microseconds, of whole round trips with `--full-rtt`. It counts an answer that came after a later one's as
 "out-of-order" and leaves it out of its percentiles; one that never came is "dropped". Duplicates are not counted twice.
@@ -7,12 +7,20 @@ It prints microseconds, of whole round trips with `--full-rtt`. It counts an ans
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from live import pinned
+from live.connect import statistics
 from sim.errors import LabError
 
 PERCENTILES = (25.0, 50.0, 75.0, 90.0, 99.0, 99.9)
+ROWS = "packet, txTime"
+"""Begins the line above a log's rows: number, time sent, time received (s), round trip (µs)."""
+NOTICED = 0.005
+"""Seconds. A round trip that was held for less is not told from one that took long by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +30,18 @@ class Latency:
     observations: int
     mean: float
     percentiles: dict[float, float]
+    moment: float = 0.0
+    """When it began (s, any clock): the same for clients that were measured in turns."""
 
     @property
     def p50(self) -> float:
         return self.percentiles[50.0]
+
+    @classmethod
+    def of(cls, statistics: Mapping[str, Any]) -> Latency:
+        """Of what `connect.statistics` says."""
+        return cls(statistics["observations"], statistics["mean"],
+                   {float(p): seconds for p, seconds in statistics["percentiles"].items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,21 @@ def parse(said: str) -> Latency:
     if not (mean and observations and set(PERCENTILES) <= set(percentiles)):
         raise LabError(f"sockperf measured nothing: {reason(text)}")
     return Latency(int(observations[1]), float(mean[1]) * 1e-6, {p: percentiles[p] for p in PERCENTILES})
+
+
+def parse_log(said: str, log: Path, pauses: Sequence[float]) -> Latency:
+    """The round trips of `--full-log`, in which the client was held for `pauses` (seconds): those that it spent held
+    are left out. LabError with what sockperf said, where it measured nothing."""
+    text = log.read_text() if log.exists() else ""
+    rows = (line.rpartition(",") for line in text.partition(ROWS)[2].splitlines()[1:])
+    took = sorted(round(float(microseconds) * 1000) for _, comma, microseconds in rows if comma)
+    held = [pause for pause in pauses if pause >= NOTICED]
+    for _ in held:
+        if took and took[-1] >= min(held) * 1e9:
+            took.pop()
+    if not took:
+        raise LabError(f"sockperf measured nothing: {reason(said)}")
+    return Latency.of(statistics(took, PERCENTILES))
 
 
 def parse_load(said: str, offered: float) -> Load:

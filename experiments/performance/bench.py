@@ -15,7 +15,7 @@ from experiments.performance.known import Known, document
 from experiments.performance.model import Model
 from experiments.performance.quality import Quality, judge
 from experiments.performance.reference import NOISY, NOISY_EXIT_CODE
-from experiments.performance.session import Progress, Say, session
+from experiments.performance.session import PING_PONG, Progress, Say, session
 from experiments.performance.topology import spec
 from experiments.provenance import moment
 from sim.errors import SpecError
@@ -29,7 +29,7 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
         setting = within.setting
     assert found.noise is not None
     quality = judge(found.series(), found.noise)
-    about = setting.about(rounds) | {"noise": quality.as_dict()}
+    about = setting.about(rounds) | {"tool": PING_PONG, "noise": quality.as_dict()}
     path = out or _place(quality)
     results.write_json(path, document(found.as_dict(), machine.name(), about))
     say(f"wrote {path}" + ("" if quality.quiet else f", no reference: {quality}"))

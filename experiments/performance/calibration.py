@@ -29,9 +29,6 @@ from sim.fabric.costs import NOMINAL, CostModel, Counts, Interruption
 
 ROUNDS = 3
 """What fits into five minutes; `make bench` takes more."""
-SECONDS = 0.2
-"""What each round trip is measured for in a round: ten thousand times where one takes 20 µs. Three rounds of 0.3 s took
-more than five minutes on a slow machine."""
 QUARTILES = 1.349
 """Interquartile range of a normal distribution, in standard deviations."""
 DRAWS = 60
@@ -101,7 +98,7 @@ class Calibration:
 def calibrate(within: Session, model: Model, *, number: int = ROUNDS, progress: Progress) -> Calibration:
     """Measure all cases `number` times, and fit."""
     asked = cases(model)
-    found, noise = rounds(asked, lambda cases: within.latencies(cases, SECONDS), number, progress, "calibrating")
+    found, noise = rounds(asked, within.latencies, number, progress, "calibrating")
     return evaluate(model, found, noise, progress)
 
 

@@ -22,7 +22,7 @@ from experiments.performance.cases import CONNECT, Case
 from experiments.performance.intervals import Interval, interval
 from experiments.performance.known import Known
 from experiments.performance.model import Model
-from experiments.performance.session import Progress, Say, rounds, session
+from experiments.performance.session import PING_PONG, Progress, Say, rounds, session
 from experiments.performance.study import Findings, Study, at_todays_speed, table, where
 from experiments.performance.topology import Way
 from live.sockperf_output import Latency
@@ -30,7 +30,6 @@ from sim.fabric.costs import BLOCKING, SPINNING, Counts
 from sim.trace import Kind
 
 NAME = "conntrack-and-rules"
-SECONDS = 0.3
 ASKED = (crowded.PUBLISHED, crowded.PUBLISHED_APP)
 """No price rests on these, nor on any way with the very same steps."""
 NETWORKS, NEW, PORTS = "networks", "new-connections", "ports"
@@ -95,11 +94,11 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     wanted = crowded.spec()
     model = Model(wanted)
     with session(wanted, say) as within:
-        found, noise = rounds(jobs(), lambda cases: within.latencies(cases, SECONDS), number, progress)
+        found, noise = rounds(jobs(), within.latencies, number, progress)
         setting = within.setting
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
     return Findings(evaluate(known, model, found), series, noise, setting, {
-        "tool": "sockperf ping-pong; a probe of our own for a connection for each request", "userland-proxy": False})
+        "tool": f"{PING_PONG}; a probe of our own for a connection for each request", "userland-proxy": False})
 
 
 def evaluate(known: Known, model: Model, found: Mapping[Case, Sequence[Latency]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from experiments.performance.latencies import (
     us,
 )
 from experiments.performance.model import Model
-from experiments.performance.session import Progress, Say, rounds, session
+from experiments.performance.session import PING_PONG, Progress, Say, rounds, session
 from experiments.performance.streams import CONGESTION, Flow
 from experiments.performance.streams import measure as measure_streams
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, kept, table, where
@@ -89,7 +89,7 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
     series |= {f"{flow.way.name}, {flow.series}": each for flow, each in carried.items()}
     return Findings(told(today, model, found, carried, number, progress), series, noise, setting,
-                    {"speed": speeds(today), "tool": f"sockperf ping-pong, iperf3, {CONGESTION}"})
+                    {"speed": speeds(today), "tool": f"{PING_PONG}; iperf3, {CONGESTION}"})
 
 
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:

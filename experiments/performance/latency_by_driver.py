@@ -34,7 +34,7 @@ from experiments.performance.latencies import (
 )
 from experiments.performance.model import Model
 from experiments.performance.relations import RELATIONS, Row, compare, markdown
-from experiments.performance.session import Progress, Say, rounds, session
+from experiments.performance.session import PING_PONG, Progress, Say, rounds, session
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, table, where
 from experiments.performance.topology import WAYS, spec
 from experiments.performance.verdicts import Outcome
@@ -67,7 +67,7 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
         setting = within.setting
     data, today = evaluate(known, model, cases, found, number)
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
-    return Findings(data, series, noise, setting, {"speed": speeds(today), "tool": "sockperf ping-pong"})
+    return Findings(data, series, noise, setting, {"speed": speeds(today), "tool": PING_PONG})
 
 
 def evaluate(known: Known, model: Model, cases: Sequence[Case], found: Measured,

@@ -23,7 +23,7 @@ from experiments.performance.goodput import Rounds, errors, forecasts, gbit, row
 from experiments.performance.intervals import Interval, between, interval
 from experiments.performance.known import Known
 from experiments.performance.model import Model
-from experiments.performance.session import Progress, Say, rounds, session
+from experiments.performance.session import PING_PONG, Progress, Say, rounds, session
 from experiments.performance.streams import CONGESTION, Flow, measure
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, kept, table, where
 from experiments.performance.topology import PORT, WAYS, Way
@@ -96,7 +96,7 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     series |= {case.name: rounds for case, rounds in medians.items()}
     return Findings(told(at_todays_speed(known, model, trips), model, streams, medians, progress), series,
                     both(quiet, noise), setting,
-                    {"tool": f"iperf3, a second each, {CONGESTION}, writes of one super-packet; sockperf ping-pong"})
+                    {"tool": f"iperf3, a second each, {CONGESTION}, writes of one super-packet; {PING_PONG}"})
 
 
 def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:

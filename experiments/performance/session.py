@@ -7,22 +7,26 @@ what drifts drifts for all. No sniffers, no IPv6; who sends and who answers is p
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from experiments.performance.cases import CONNECT, Case, Offered
+from experiments.performance.moments import levelled
 from experiments.performance.topology import PORT, Way, spec
 from experiments.provenance import provenance
-from live import connections, doctor, iperf, links, offloads, pinned, sockperf, where
+from live import connections, doctor, iperf, links, offloads, ping_pong, pinned, sockperf, under_load, where
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.lab import Lab
 from live.noise import Noise, Watch
 from live.sockperf_output import Latency, Load
+from live.turns import TURN, Client, in_turn
 from sim.dial import dial
 from sim.errors import LabError
 from sim.fabric.costs import BLOCKING, SPINNING
@@ -33,11 +37,15 @@ Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 Job = TypeVar("Job", bound=Hashable)
 
-SECONDS = 0.3
-"""What a run measures: ten thousand round trips and more, and a hundred timer ticks."""
+SECONDS = 0.4
+"""What a run measures: ten thousand round trips and more, a hundred timer ticks, and sixteen turns."""
+WAVE, READY = 10, 20
+"""So many clients are measured in turns, and so many are ready at once, as sockperf sleeps two seconds first."""
 BATCH = 10
-"""So many clients are ready at once."""
+"""So many clients that load are ready at once."""
 MODES = {BLOCKING: sockperf.Mode.blocking, SPINNING: sockperf.Mode.spinning}
+PING_PONG = f"sockperf ping-pong, paths in turns of {TURN * 1000:.0f} ms, at the machine's middle speed"
+"""The tool of round trips, for provenance."""
 CALM = 6.0
 """Seconds after which a swarm that has just been formed has told all its nodes everything."""
 
@@ -73,31 +81,43 @@ class Session:
         return (self.deployment.netns_path(way.source), self.deployment.netns_path(way.target), to.address, to.port)
 
     def latencies(self, cases: Sequence[Case], seconds: float = SECONDS) -> Iterator[tuple[Case, Latency]]:
-        """Each case measured, in this order; up to BATCH clients are made ready together, for one takes seconds."""
-        for regime, batch in batches(cases):
-            if regime == CONNECT:
-                for case in batch:
-                    yield case, self._connects(case, seconds)
-                continue
+        """Each case measured once, wave by wave; who belongs to a wave is measured in turns (`live/turns.py`)."""
+        for regime, waves in batches(cases):
+            lasting = 1 + 2 * seconds * max(map(len, waves))
             with contextlib.ExitStack() as stack:
-                servers: dict[tuple[Path, str], sockperf.Server] = {}
-                ready = []
-                for case in batch:
-                    client, namespace, address, port = self.ends(case.way, case.protocol)
-                    mode = MODES[regime](case.protocol)
-                    if (namespace, case.protocol) not in servers:
-                        servers[namespace, case.protocol] = stack.enter_context(
-                            sockperf.answering(namespace, PORT, mode, rests=mode.spin))
-                    ready.append((case, servers[namespace, case.protocol], stack.enter_context(
-                        sockperf.asking(client, address, port, mode, size=case.size, seconds=seconds))))
-                for case, server, asking in ready:
-                    yield case, asking.measure(server)
+                ask = self._connecting(stack) if regime == CONNECT else self._asking(stack, MODES[regime], lasting)
+                ready = [[ask(case) for case in wave] for wave in waves]
+                for wave, clients in zip(waves, ready, strict=True):
+                    yield from zip(wave, in_turn(clients, seconds), strict=True)
 
-    def _connects(self, case: Case, seconds: float) -> Latency:
-        client, server, address, port = self.ends(case.way)
-        cpu = sockperf.Mode.blocking("tcp").client_cpu
-        with connections.accepting(server, PORT, cpu):
-            return connections.requests(client, address, port, seconds=seconds, cpu=cpu)
+    def _asking(self, stack: contextlib.ExitStack, modes: Callable[[str], sockperf.Mode],
+                lasting: float) -> Callable[[Case], Client]:
+        """Makes clients of sockperf ready, and servers as they need."""
+        servers: dict[tuple[Path, str], sockperf.Server] = {}
+
+        def ask(case: Case) -> Client:
+            client, namespace, address, port = self.ends(case.way, case.protocol)
+            mode = modes(case.protocol)
+            if (namespace, case.protocol) not in servers:
+                servers[namespace, case.protocol] = stack.enter_context(
+                    sockperf.answering(namespace, PORT, mode, rests=mode.spin))
+            return stack.enter_context(ping_pong.asking(
+                client, address, port, mode, servers[namespace, case.protocol], size=case.size, lasting=lasting))
+
+        return ask
+
+    def _connecting(self, stack: contextlib.ExitStack) -> Callable[[Case], Client]:
+        """Makes clients ready that connect for each request."""
+        cpu, there = sockperf.Mode.blocking("tcp").client_cpu, set[Path]()
+
+        def ask(case: Case) -> Client:
+            client, namespace, address, port = self.ends(case.way)
+            if namespace not in there:
+                stack.enter_context(connections.accepting(namespace, PORT, cpu))
+                there.add(namespace)
+            return stack.enter_context(connections.asking(client, address, port, cpu))
+
+        return ask
 
     def loads(self, asked: Sequence[Offered], seconds: float = SECONDS) -> Iterator[tuple[Offered, Load]]:
         """UDP requests at a rate, each answered; in this order."""
@@ -110,7 +130,7 @@ class Session:
                     if namespace not in servers:
                         servers[namespace] = stack.enter_context(
                             sockperf.answering(namespace, PORT, sockperf.Mode.spinning("udp"), rests=True))
-                    ready.append((offered, servers[namespace], stack.enter_context(sockperf.loading(
+                    ready.append((offered, servers[namespace], stack.enter_context(under_load.loading(
                         client, address, port, rate=round(offered.rate), size=offered.size, burst=offered.burst,
                         seconds=seconds))))
                 for offered, server, loading in ready:
@@ -157,18 +177,30 @@ def offloads_of(deployment: Deployment) -> dict[str, dict[str, str]]:
                    for feature, seen in features.items()} for kind, features in sorted(found.items())}
 
 
-def batches(cases: Sequence[Case]) -> Iterator[tuple[str, list[Case]]]:
-    """The cases in parts that can be ready at once: of one regime, for a server that polls and one that sleeps can't
-    listen on one port."""
+def batches(cases: Sequence[Case]) -> Iterator[tuple[str, list[list[Case]]]]:
+    """The cases in parts that can be ready at once, each of a regime, and of waves that can be measured in turns.
+
+    A server that polls and one that sleeps can't listen on one port. sockperf's TCP server has one client at a time,
+    so a wave has one of its clients, and the waves come in the order in which their clients connect.
+    """
     for regime in dict.fromkeys(case.regime for case in cases):
         mine = [case for case in cases if case.regime == regime]
-        for start in range(0, len(mine), BATCH):
-            yield regime, mine[start:start + BATCH]
+        alone = [case for case in mine if case.protocol == "tcp" and regime != CONNECT]
+        number = max(math.ceil(len(mine) / WAVE), *Counter(case.way.target for case in alone).values(), 0)
+        waves: list[list[Case]] = [[] for _ in range(number)]
+        for case in (*alone, *(case for case in mine if case not in alone)):
+            taken = case.way.target if case in alone else None
+            free = [wave for wave in waves if taken not in {other.way.target for other in wave if other in alone}]
+            min(free, key=len).append(case)
+        together = max(1, READY // max(map(len, waves)))
+        for start in range(0, len(waves), together):
+            yield regime, waves[start:start + together]
 
 
 def rounds(jobs: Sequence[Job], measure: Callable[[Sequence[Job]], Iterator[tuple[Job, Result]]], number: int,
            progress: Progress, what: str = "measuring") -> tuple[dict[Job, list[Result]], Noise]:
-    """`measure` all jobs once a round, in a new order each round: what each of them gave, and what else ran."""
+    """`measure` all jobs once a round, in a new order each round: what each of them gave, round trips at the machine's
+    middle speed (`levelled`), and what else ran."""
     found: dict[Job, list[Result]] = {job: [] for job in jobs}
     order, done, total = random.Random(0), 0, number * len(jobs)
     watch = Watch()
@@ -177,4 +209,4 @@ def rounds(jobs: Sequence[Job], measure: Callable[[Sequence[Job]], Iterator[tupl
             found[job].append(result)
             done += 1
             progress(f"{what}, round {turn + 1} of {number}", done, total)
-    return found, watch.stop()
+    return levelled(found), watch.stop()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from live import connect, connections, netns, pinned, sockperf, where
+from live.turns import in_turn
 from sim.errors import LabError
 
 NAMES = (f"hccn-a-{os.getpid()}", f"hccn-b-{os.getpid()}")
@@ -61,6 +63,18 @@ def test_a_connection_a_request_is_timed_across_a_veth_and_at_home(wire: tuple[P
         home = [connections.requests(other, "127.0.0.1", PORT, seconds=0.2, cpu=cpu) for _ in range(2)]
     assert all(5e-6 < run.p50 < 5e-3 for run in (*home, *across))
     assert all(100 < run.observations <= connections.MOST for run in across)
+    assert not processes()
+
+
+@pytest.mark.live
+def test_clients_that_connect_for_each_request_are_measured_in_turns_by_one_responder(wire: tuple[Path, Path]) -> None:
+    one, other = wire
+    cpu = sockperf.cpus()[0]
+    with connections.accepting(other, PORT, cpu), ExitStack() as stack:
+        clients = [stack.enter_context(connections.asking(*end, PORT, cpu))
+                   for end in ((one, THERE), (other, "127.0.0.1"))]
+        runs = in_turn(clients, 0.1)
+    assert all(5e-6 < run.p50 < 5e-3 and run.observations > 50 for run in runs)
     assert not processes()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from live import sockperf_output
@@ -88,6 +90,43 @@ def test_a_round_trip_without_loss_has_lost_nothing() -> None:
     assert sockperf_output.parse_load(PING_PONG, 160_000).lost == 0
 
 
+LOG = """------------------------------
+test was performed using the following parameters: --mps=300000 --burst=1 --reply-every=1 --msg-size=14 --time=3
+------------------------------
+sockperf: Summary: Round trip is 13.536 usec
+------------------------------
+packet, txTime(sec), rxTime(sec), rtt(usec)
+0, 2.430297760, 2.430309592, 11.832
+1, 2.430309623, 2.430323609, 13.986
+2, 2.430323639, 2.455335821, 25012.182
+3, 2.455335852, 2.455347864, 12.012
+4, 2.455347904, 2.461347904, 6000.000
+5, 2.461347904, 2.461361904, 14.000
+------------------------------
+"""
+
+
+def test_round_trips_that_were_held_are_left_out_and_slow_ones_are_not(tmp_path: Path) -> None:
+    (log := tmp_path / "log.csv").write_text(LOG)
+    run = sockperf_output.parse_log("", log, [0.02501])
+    assert run.observations == 5 and run.p50 == pytest.approx(13.986e-6)
+    assert run.mean == pytest.approx((11.832 + 13.986 + 12.012 + 6000 + 14) / 5 * 1e-6)
+    assert run.percentiles[99.9] == pytest.approx(6e-3)
+
+
+def test_no_more_round_trips_are_left_out_than_there_were_pauses(tmp_path: Path) -> None:
+    (log := tmp_path / "log.csv").write_text(LOG)
+    assert sockperf_output.parse_log("", log, [0.0055]).observations == 5
+    assert sockperf_output.parse_log("", log, [0.0055, 0.025]).observations == 4
+    assert sockperf_output.parse_log("", log, [0.0055, 0.025, 0.025]).observations == 4
+    assert sockperf_output.parse_log("", log, []).observations == 6
+
+
+def test_a_pause_that_is_no_longer_than_the_path_may_take_leaves_nothing_out(tmp_path: Path) -> None:
+    (log := tmp_path / "log.csv").write_text(LOG)
+    assert sockperf_output.parse_log("", log, [0.0001]).observations == 6
+
+
 @pytest.mark.parametrize(("said", "reason"), [
     ("sockperf: ERROR: Can`t connect socket (errno=111 Connection refused)\n", "Connection refused"),
     (NOBODY, "No messages were received from the server"),
@@ -99,3 +138,5 @@ def test_sockperf_that_measured_nothing_is_an_error_with_its_own_words(said: str
         sockperf_output.parse(said)
     with pytest.raises(LabError, match=reason):
         sockperf_output.parse_load(said, 1)
+    with pytest.raises(LabError, match=reason):
+        sockperf_output.parse_log(said, Path("/nowhere/log.csv"), [])

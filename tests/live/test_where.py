@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from live import patience, sockperf, where
+from live.ping_pong import ping_pong
 from sim.errors import LabError
 
 
@@ -31,7 +32,7 @@ def test_an_emulated_cpu_is_known_by_its_name(cpuinfo: Path, monkeypatch: pytest
 def test_latency_from_an_emulated_guest_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(where.VARIABLE, "micro-VM_(TCG)")
     with pytest.raises(LabError, match=r"latency can't be measured in an emulated micro-VM \(TCG\)"):
-        sockperf.ping_pong(Path("/run/netns/a"), "10.0.0.1", 80, sockperf.Mode.blocking())
+        ping_pong(Path("/run/netns/a"), "10.0.0.1", 80, sockperf.Mode.blocking(), sockperf.Server(0, rests=False))
 
 
 def test_a_guest_with_the_machines_own_cpu_may_measure_times(

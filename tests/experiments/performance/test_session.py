@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from experiments.performance.cases import Case
-from experiments.performance.session import BATCH, batches, rounds
+from experiments.performance.cases import CONNECT, Case
+from experiments.performance.session import READY, WAVE, batches, rounds
 from experiments.performance.topology import WAYS
 from sim.fabric.costs import BLOCKING, SPINNING
 
@@ -26,9 +26,21 @@ def test_every_job_is_done_once_a_round_and_the_order_changes() -> None:
     assert said[0] == ("asking, round 1 of 3", 1, 24) and said[-1] == ("asking, round 3 of 3", 24, 24)
 
 
-def test_a_batch_has_one_regime_and_no_more_clients_than_can_wait_side_by_side() -> None:
-    asked = [Case(way, regime) for way in WAYS for regime in (BLOCKING, SPINNING)]
+def test_clients_of_one_regime_wait_together_and_a_tcp_server_has_one_of_those_that_are_measured_in_turns() -> None:
+    asked = [Case(way, regime, protocol) for way in WAYS for regime in (BLOCKING, SPINNING)
+             for protocol in ("tcp", "udp")]
     found = list(batches(asked))
-    assert all({case.regime for case in batch} == {regime} for regime, batch in found)
-    assert max(len(batch) for _, batch in found) == BATCH
-    assert sorted(map(str, (case for _, batch in found for case in batch))) == sorted(map(str, asked))
+    waves = [(regime, wave) for regime, batch in found for wave in batch]
+    assert all(1 <= sum(map(len, batch)) <= READY for _, batch in found)
+    assert sorted(map(str, asked)) == sorted(str(case) for _, wave in waves for case in wave)
+    for regime, wave in waves:
+        assert {case.regime for case in wave} == {regime}
+        servers = [case.way.target for case in wave if case.protocol == "tcp"]
+        assert len(servers) == len(set(servers))
+    sizes = [len(wave) for _, wave in waves]
+    assert max(sizes) <= WAVE and min(sizes) >= 2, "nobody is measured alone"
+
+
+def test_clients_that_connect_anew_share_their_server_and_are_measured_in_turns() -> None:
+    [(regime, waves)] = list(batches([Case(way, CONNECT) for way in WAYS][:WAVE]))
+    assert regime == CONNECT and [len(wave) for wave in waves] == [WAVE]
