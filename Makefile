@@ -40,8 +40,9 @@ lint: setup ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
+# 4: the machine was noisy, as the experiments will say of themselves.
 bench: setup ## calibrate, run every experiment, and print how far the forecasts were off: results/ (root, a quiet machine)
-	@$(BIN)/hopcast calibrate --rounds 6
+	@$(BIN)/hopcast calibrate --rounds 6 || [ $$? -eq 4 ]
 	@$(BIN)/hopcast experiment all
 
 fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SEEDS="1 2 3" (root)
