@@ -21,7 +21,7 @@ from experiments.performance.known import Known
 from experiments.performance.learnt import Learnt
 from experiments.performance.loads import Forecast, Found, Seen
 from experiments.performance.model import Model
-from experiments.performance.session import Progress, Say, Session, rounds, session
+from experiments.performance.session import BATCH, Progress, Say, Session, rounds, session
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, table, where
 from experiments.performance.topology import WAYS, Way, spec
 from live.noise import Noise
@@ -43,6 +43,8 @@ SEEDS = 3
 """Of the simulations by which a way is said to carry so much."""
 MEASURED = ("load", "measured", "lost_measured", "rounds", "sent_measured")
 """What a point says of its rounds."""
+ANCHORING = 0.2
+"""Seconds of each anchor, several times a round."""
 
 Speeds = Mapping[Case, Sequence[Latency]]
 
@@ -67,9 +69,14 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
 
 
 def _measurer(within: Session) -> Callable[[Sequence[Case | Offered]], Iterator[tuple[Case | Offered, Latency | Load]]]:
+    """The anchors again and again between the loads, as a load's moment is its own: the machine's speed is told from
+    the same minutes."""
     def measure(jobs: Sequence[Case | Offered]) -> Iterator[tuple[Case | Offered, Latency | Load]]:
-        yield from within.latencies([job for job in jobs if isinstance(job, Case)])
-        yield from within.loads([job for job in jobs if isinstance(job, Offered)])
+        cases = [job for job in jobs if isinstance(job, Case)]
+        asked = [job for job in jobs if isinstance(job, Offered)]
+        for start in range(0, len(asked), BATCH):
+            yield from within.latencies(cases, ANCHORING)
+            yield from within.loads(asked[start:start + BATCH])
 
     return measure
 

@@ -199,14 +199,15 @@ def batches(cases: Sequence[Case]) -> Iterator[tuple[str, list[list[Case]]]]:
 
 def rounds(jobs: Sequence[Job], measure: Callable[[Sequence[Job]], Iterator[tuple[Job, Result]]], number: int,
            progress: Progress, what: str = "measuring") -> tuple[dict[Job, list[Result]], Noise]:
-    """`measure` all jobs once a round, in a new order each round: what each of them gave, round trips at the machine's
+    """`measure` all jobs each round, in a new order each round: what each of them gave, round trips at the machine's
     middle speed (`levelled`), and what else ran."""
     found: dict[Job, list[Result]] = {job: [] for job in jobs}
-    order, done, total = random.Random(0), 0, number * len(jobs)
+    order, total = random.Random(0), number * len(jobs)
     watch = Watch()
     for turn in range(number):
+        done: set[Job] = set()
         for job, result in measure(order.sample(list(jobs), len(jobs))):
             found[job].append(result)
-            done += 1
-            progress(f"{what}, round {turn + 1} of {number}", done, total)
+            done.add(job)
+            progress(f"{what}, round {turn + 1} of {number}", turn * len(jobs) + len(done), total)
     return levelled(found), watch.stop()

@@ -26,6 +26,14 @@ def test_every_job_is_done_once_a_round_and_the_order_changes() -> None:
     assert said[0] == ("asking, round 1 of 3", 1, 24) and said[-1] == ("asking, round 3 of 3", 24, 24)
 
 
+def test_what_is_measured_several_times_a_round_is_one_job_of_it() -> None:
+    said: list[tuple[int, int]] = []
+    found, _ = rounds("ab", lambda jobs: iter([("a", 1), ("b", 2), ("a", 3)]), 2,
+                      lambda what, done, total: said.append((done, total)))
+    assert found == {"a": [1, 3, 1, 3], "b": [2, 2]}
+    assert said == [(1, 4), (2, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
+
+
 def test_clients_of_one_regime_wait_together_and_a_tcp_server_has_one_of_those_that_are_measured_in_turns() -> None:
     asked = [Case(way, regime, protocol) for way in WAYS for regime in (BLOCKING, SPINNING)
              for protocol in ("tcp", "udp")]
