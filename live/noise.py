@@ -42,7 +42,8 @@ class Noise:
 
     `load` is the one-minute load average at the end and `load_before` at the start: the former has our own programs in
     it. `preempted`: involuntary context switches of our programs a second; two programs that take turns on one CPU
-    preempt each other too, so it is for comparing rounds and not judged by itself.
+    preempt each other too, so it is for comparing rounds and not judged by itself. `drift`: standard deviation of the
+    machine's speed from moment to moment, as a fraction, where that was told from what was measured and taken out.
     """
 
     steal: float
@@ -51,6 +52,14 @@ class Noise:
     seconds: float
     load_before: float = 0.0
     preempted: float = 0.0
+    drift: float = 0.0
+
+    def then(self, other: Noise) -> Noise:
+        """Of both times, one after the other: what is judged is the worse of each, so that neither hides the other."""
+        seconds = self.seconds + other.seconds
+        return Noise(max(self.steal, other.steal), max(self.others, other.others), other.load, seconds,
+                     self.load_before, (self.seconds * self.preempted + other.seconds * other.preempted) / seconds,
+                     max(self.drift, other.drift))
 
     def as_dict(self) -> dict[str, float]:
         return {name: round(value, 4) for name, value in asdict(self).items()}

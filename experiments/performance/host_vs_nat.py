@@ -42,7 +42,6 @@ from experiments.performance.streams import CONGESTION, Flow
 from experiments.performance.streams import measure as measure_streams
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, kept, table, where
 from experiments.performance.topology import WAYS, Way, spec
-from live.noise import Watch
 from live.sockperf_output import Latency
 from sim.fabric.costs import BLOCKING, SPINNING
 
@@ -80,15 +79,14 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     cases = [*asked(), *(case for regime in (BLOCKING, SPINNING, CONNECT) for case in anchors(regime))]
     flows = [Flow(way) for way in (*ways().values(), *FOR_BULK)]
     with session(say=say) as within:
-        watch = Watch()
-        found, _ = rounds(cases, within.latencies, number, progress)
-        streams, _ = rounds(flows, lambda some: measure_streams(within, model, some), number, progress, "streams")
-        setting, noise = within.setting, watch.stop()
+        found, noise = rounds(cases, within.latencies, number, progress)
+        streams, more = rounds(flows, lambda some: measure_streams(within, model, some), number, progress, "streams")
+        setting = within.setting
     carried = {flow: [run.bits_per_second for run in runs] for flow, runs in streams.items()}
     today = at_todays_speed(known, model, found)
     series = {f"{case.name}, {case.regime}": [run.p50 for run in runs] for case, runs in found.items()}
     series |= {f"{flow.way.name}, {flow.series}": each for flow, each in carried.items()}
-    return Findings(told(today, model, found, carried, number, progress), series, noise, setting,
+    return Findings(told(today, model, found, carried, number, progress), series, noise.then(more), setting,
                     {"speed": speeds(today), "tool": f"{PING_PONG}; iperf3, {CONGESTION}"})
 
 

@@ -24,7 +24,6 @@ from experiments.performance.model import Model
 from experiments.performance.session import BATCH, Progress, Say, Session, rounds, session
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, table, where
 from experiments.performance.topology import WAYS, Way, spec
-from live.noise import Noise
 from live.sockperf_output import Latency, Load
 from sim.fabric.costs import SPINNING
 
@@ -64,7 +63,7 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     data, today = evaluate(known, model, slow, *_apart(found), limited, progress)
     series = {f"{path['name']}, {point['load']:.0f} messages/s": point["rounds"]["p50"]
               for path in data["curves"] for point in path["points"] if point["counts"]}
-    return Findings(data, series, _both(noise, more), setting, {
+    return Findings(data, series, noise.then(more), setting, {
         "speed": dict(today.speed), "tool": "sockperf under-load, UDP, every message answered"})
 
 
@@ -86,15 +85,6 @@ def _apart(found: Mapping[Case | Offered, Sequence[Latency | Load]]) -> tuple[di
              if isinstance(job, Case)},
             {job: [run for run in runs if isinstance(run, Load)] for job, runs in found.items()
              if isinstance(job, Offered)})
-
-
-def _both(one: Noise, other: Noise) -> Noise:
-    """What else ran in both labs."""
-    seconds = one.seconds + other.seconds
-    first, second = one.seconds / seconds, other.seconds / seconds
-    return Noise(
-        first * one.steal + second * other.steal, first * one.others + second * other.others, other.load, seconds,
-        one.load_before, first * one.preempted + second * other.preempted)
 
 
 def offered(known: Known, model: Model, speed: Speeds, found: Found) -> list[Offered]:

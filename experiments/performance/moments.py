@@ -10,6 +10,7 @@ machine at its middle speed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -25,17 +26,19 @@ Job = TypeVar("Job", bound=Hashable)
 Result = TypeVar("Result")
 
 
-def levelled(found: Mapping[Job, Sequence[Result]]) -> dict[Job, list[Result]]:
-    """The same with each Latency as it would be at the middle speed; anything else as it is."""
+def levelled(found: Mapping[Job, Sequence[Result]]) -> tuple[dict[Job, list[Result]], float]:
+    """The same with each Latency as it would be at the middle speed, anything else as it is; and the standard deviation
+    of what was taken out, as a fraction."""
     timed = [(job, number, run) for job, runs in found.items() for number, run in enumerate(runs)
              if isinstance(run, Latency) and run.p50 > 0]
     result = {job: list(runs) for job, runs in found.items()}
-    if timed:
-        slowness = np.exp(slow(np.log([run.p50 for _, _, run in timed]), _numbers([job for job, _, _ in timed]),
-                               _numbers([run.moment for _, _, run in timed])))
-        for (job, number, run), factor in zip(timed, slowness, strict=True):
-            result[job][number] = stretched(run, 1 / float(factor))  # type: ignore[assignment]  # a Latency for one
-    return result
+    if not timed:
+        return result, 0.0
+    slowness = slow(np.log([run.p50 for _, _, run in timed]), _numbers([job for job, _, _ in timed]),
+                    _numbers([run.moment for _, _, run in timed]))
+    for (job, number, run), by in zip(timed, slowness, strict=True):
+        result[job][number] = stretched(run, math.exp(-by))  # type: ignore[assignment]  # a Latency for one
+    return result, float(np.std(slowness))
 
 
 def stretched(run: Latency, factor: float) -> Latency:

@@ -28,7 +28,6 @@ from experiments.performance.streams import CONGESTION, Flow, measure
 from experiments.performance.study import Findings, Study, anchors, at_todays_speed, kept, table, where
 from experiments.performance.topology import PORT, WAYS, Way
 from live.iperf import Throughput
-from live.noise import Noise
 from sim import topology
 from sim.fabric.costs import SPINNING
 from sim.spec import Spec
@@ -95,7 +94,7 @@ def run(known: Known, number: int, say: Say, progress: Progress) -> Findings:
     series = {f"{flow.way.name}: {flow.series}": speeds for flow, speeds in streams.items()}
     series |= {case.name: rounds for case, rounds in medians.items()}
     return Findings(told(at_todays_speed(known, model, trips), model, streams, medians, progress), series,
-                    both(quiet, noise), setting,
+                    quiet.then(noise), setting,
                     {"tool": f"iperf3, a second each, {CONGESTION}, writes of one super-packet; {PING_PONG}"})
 
 
@@ -105,12 +104,6 @@ def again(known: Known, before: Mapping[str, Any], progress: Progress) -> Mappin
     return told(known.at_speeds({SPINNING: before["speed"]}), Model(spec()),
                 {flow: rounds["streams"][f"{flow.way.name}: {flow.series}"] for flow in flows},
                 {case: rounds["trips"][case.name] for case in cases}, progress)
-
-
-def both(one: Noise, other: Noise) -> Noise:
-    """The worse of each."""
-    return Noise(max(one.steal, other.steal), max(one.others, other.others), max(one.load, other.load),
-                 one.seconds + other.seconds)
 
 
 def told(today: Known, model: Model, streams: Rounds, trips: Trips,

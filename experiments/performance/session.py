@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -210,4 +210,6 @@ def rounds(jobs: Sequence[Job], measure: Callable[[Sequence[Job]], Iterator[tupl
             found[job].append(result)
             done.add(job)
             progress(f"{what}, round {turn + 1} of {number}", turn * len(jobs) + len(done), total)
-    return levelled(found), watch.stop()
+    noise = watch.stop()
+    level, drift = levelled(found)
+    return level, replace(noise, drift=drift)

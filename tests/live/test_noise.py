@@ -133,3 +133,8 @@ def test_a_watch_ends_with_what_it_watched() -> None:
         raise RuntimeError
     assert seen[0].noise is seen[0].noise
     assert noise.Watch().stop().seconds < 5
+
+
+def test_of_two_times_the_noisier_is_judged() -> None:
+    found = Noise(0.01, 0.2, 1.0, 30.0, 0.5, 100.0, 0.08).then(Noise(0.05, 0.0, 2.0, 10.0, 1.0, 500.0))
+    assert found == Noise(0.05, 0.2, 2.0, 40.0, 0.5, 200.0, 0.08)

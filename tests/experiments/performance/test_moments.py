@@ -38,8 +38,9 @@ def error(found: dict[str, list[Latency]]) -> float:
 
 def test_what_a_moments_speed_did_to_all_is_taken_out_of_each() -> None:
     before = measured(np.random.default_rng(1), 4, speeds=0.15, chance=0.02)
-    after = levelled(before)
+    after, drift = levelled(before)
     assert error(before) > 0.04 and error(after) < 0.02
+    assert drift == pytest.approx(0.15, rel=0.5)
     spread = [np.std([np.log(run.p50) for run in runs], ddof=1) for runs in after.values()]
     assert 0.015 < np.median(spread) < 0.035, "as much as chance is left between rounds, and no less"
     for run in (run for runs in after.values() for run in runs):
@@ -48,14 +49,14 @@ def test_what_a_moments_speed_did_to_all_is_taken_out_of_each() -> None:
 
 def test_on_a_steady_machine_next_to_nothing_is_changed() -> None:
     before = measured(np.random.default_rng(2), 4, speeds=0.0, chance=0.03)
-    after = levelled(before)
+    after, drift = levelled(before)
     change = [abs(np.log(b.p50 / a.p50)) for way in TRUE for a, b in zip(before[way], after[way], strict=True)]
-    assert max(change) < 0.02 and error(after) < 1.1 * error(before)
+    assert max(change) < 0.02 and error(after) < 1.1 * error(before) and drift < 0.01
 
 
 def test_clients_measured_two_at_a_time_keep_their_own_chance() -> None:
     """Where only one other shows the speed, the correction has that other's chance in it: never less than one's own."""
-    after = levelled(measured(np.random.default_rng(3), 6, speeds=0.2, chance=0.03, wave=2))
+    after, _ = levelled(measured(np.random.default_rng(3), 6, speeds=0.2, chance=0.03, wave=2))
     assert np.median([np.std([np.log(run.p50) for run in runs], ddof=1) for runs in after.values()]) > 0.025
 
 
@@ -65,8 +66,8 @@ def test_a_machine_that_is_slower_throughout_stays_so(factor: float, seed: int) 
     before = measured(np.random.default_rng(seed), 3, speeds=0.1, chance=0.02)
     slower = {way: [replace(run, percentiles={p: t * factor for p, t in run.percentiles.items()}) for run in runs]
               for way, runs in before.items()}
-    for way, runs in levelled(before).items():
-        assert [run.p50 for run in levelled(slower)[way]] == pytest.approx([run.p50 * factor for run in runs])
+    for way, runs in levelled(before)[0].items():
+        assert [run.p50 for run in levelled(slower)[0][way]] == pytest.approx([run.p50 * factor for run in runs])
 
 
 def test_regimes_that_share_no_moment_have_speeds_of_their_own() -> None:
@@ -74,12 +75,12 @@ def test_regimes_that_share_no_moment_have_speeds_of_their_own() -> None:
     one = measured(rng, 4, speeds=0.1, chance=0.01)
     other = {f"polling {way}": [replace(run, moment=run.moment + 1000, percentiles={50.0: run.p50 / 3}) for run in runs]
              for way, runs in measured(rng, 4, speeds=0.1, chance=0.01).items()}
-    both, alone = levelled(one | other), levelled(one)
+    (both, _), (alone, _) = levelled(one | other), levelled(one)
     assert all([run.p50 for run in both[way]] == pytest.approx(
         [run.p50 for run in runs]) for way, runs in alone.items())
 
 
 def test_one_round_and_what_is_no_round_trip_stay_as_they_are() -> None:
     once = measured(np.random.default_rng(5), 1, speeds=0.1, chance=0.02)
-    assert levelled(once) == once
-    assert levelled({"a stream": [1.5, 2.5]}) == {"a stream": [1.5, 2.5]}
+    assert levelled(once) == (once, 0.0)
+    assert levelled({"a stream": [1.5, 2.5]}) == ({"a stream": [1.5, 2.5]}, 0.0)
