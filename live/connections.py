@@ -77,7 +77,8 @@ def asking(client: Path, address: str, port: int, cpu: int) -> Iterator[Asking]:
     """A client in namespace `client` that will send one request after the other, each on a connection of its own, MOST
     of them. Times are whole cycles. Gone when the body ends."""
     where.refuse_times("latency")
-    process = _start(client, cpu, "ask", address, str(port), str(MOST), ",".join(str(p) for p in PERCENTILES))
+    process = _start(client, cpu, "ask", address, str(port), str(MOST), ",".join(str(p) for p in PERCENTILES),
+                     told=True)
     try:
         yield Asking(process, f"{address}:{port}")
     finally:
@@ -90,8 +91,8 @@ def requests(client: Path, address: str, port: int, *, seconds: float, cpu: int)
         return in_turn([ready], seconds)[0]
 
 
-def _start(namespace: Path, cpu: int, *arguments: str) -> pinned.Program:
+def _start(namespace: Path, cpu: int, *arguments: str, told: bool = False) -> pinned.Program:
     if missing := [*pinned.missing("setpriv")]:
         raise LabError(f"latency needs {', '.join(missing)}", mend="apt-get install util-linux")
     return pinned.start(namespace, cpu, ["setpriv", "--pdeathsig", "KILL", sys.executable, "-I", "-S", str(SCRIPT),
-                                         *arguments], told=True)
+                                         *arguments], told=told)

@@ -163,6 +163,5 @@ def _await_nodes(lab: Lab, deployment: Deployment) -> Nodes:
     nodes = Nodes(lab.engine(deployment.spec.hosts[0].name))
     _wait(lambda: all(node["Status"]["State"] == "ready" for node in nodes.look().values()),
           "the swarm's nodes are not ready again")
-    for host in deployment.spec.hosts:
-        swarm.await_ingress(lab, host.name)
+    swarm.await_places(lab, deployment.spec)
     return nodes

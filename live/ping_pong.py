@@ -39,7 +39,7 @@ class Asking:
 
     def turn(self, seconds: float) -> None:
         """As `turns.Client`; it counts from when sockperf does."""
-        self.client.awake()
+        self.client.await_awake()
         with self.server.awake():
             if not self._first:
                 self.client.go()
@@ -63,10 +63,8 @@ class Asking:
             self.client.signal(signal.SIGINT)
             self.client.signal(signal.SIGCONT)
             said = self.client.said()
-        try:
+        with self.client.named():
             return parse_log(said, self._log, self._pauses)
-        except LabError as error:
-            raise LabError(f"no time from {self.client.target}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -33,8 +33,6 @@ from live.patience import patient
 from live.sockperf_output import reason
 from sim.errors import LabError
 
-PORT = 11111
-"""sockperf's own default."""
 MESSAGE_BYTES = 14
 """sockperf's smallest message: its header."""
 WARM_UP, COOL_DOWN = 0.4, 0.05
@@ -113,7 +111,7 @@ def answering(namespace: Path, port: int, mode: Mode, *, rests: bool = False) ->
     """A sockperf server on every address of `namespace`; listening when the body starts, gone when it ends.
 
     It serves any number of runs. Servers that block may stand side by side; of those that poll, all but one must be
-    at rest (`rests`; then `measure(server=…)` wakes it), as they would take the CPU from each other.
+    at rest (`rests`; then who is measured against it wakes it), as they would take the CPU from each other.
     """
     _check_tools()
     process = _start(namespace, mode.server_cpu, "server", "-i", "0.0.0.0", "-p", str(port), *mode.arguments())
@@ -135,13 +133,12 @@ class Held:
     target: str
     asleep_until: float
 
-    def awake(self) -> None:
+    def await_awake(self) -> None:
         """Returns when its sleep is over."""
         time.sleep(max(0.0, self.asleep_until - time.monotonic()))
 
     def go(self) -> None:
-        """Lets it go, and returns when it is at work."""
-        self.awake()
+        """Lets it go, once its sleep is over, and returns when it is at work."""
         before = _cpu_time(self.process.pid)
         os.kill(self.process.pid, signal.SIGCONT)
         limit = time.monotonic() + patient(1.0)
@@ -163,6 +160,14 @@ class Held:
         except subprocess.TimeoutExpired:
             raise LabError(f"sockperf did not end its run to {self.target}") from None
         return said + complained
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """A LabError of the body, which reads what was said, names who was asked."""
+        try:
+            yield
+        except LabError as error:
+            raise LabError(f"no time from {self.target}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ class Loading:
 
     def measure(self, server: Server) -> Load:
         """What sockperf found, while `server` works. LabError when nobody answered."""
-        self.client.awake()
+        self.client.await_awake()
         with pinned.above_others(), server.awake():
             self.client.go()
             if self.client.runs:
@@ -56,10 +56,8 @@ class Loading:
                     time.sleep(BEFORE + self.seconds + COOL_DOWN)
                     self.client.signal(signal.SIGINT)
             said = self.client.said()
-        try:
+        with self.client.named():
             return parse_load(said, self.rate)
-        except LabError as error:
-            raise LabError(f"no time from {self.client.target}: {error}") from None
 
     @contextlib.contextmanager
     def undisturbed(self, server: Server, wait: float = 0.0) -> Iterator[None]:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,28 +94,27 @@ class Session:
     def _asking(self, stack: contextlib.ExitStack, modes: Callable[[str], sockperf.Mode],
                 lasting: float) -> Callable[[Case], Client]:
         """Makes clients of sockperf ready, and servers as they need."""
-        servers: dict[tuple[Path, str], sockperf.Server] = {}
+        serving = _serving(stack, modes)
 
         def ask(case: Case) -> Client:
             client, namespace, address, port = self.ends(case.way, case.protocol)
-            mode = modes(case.protocol)
-            if (namespace, case.protocol) not in servers:
-                servers[namespace, case.protocol] = stack.enter_context(
-                    sockperf.answering(namespace, PORT, mode, rests=mode.spin))
             return stack.enter_context(ping_pong.asking(
-                client, address, port, mode, servers[namespace, case.protocol], size=case.size, lasting=lasting))
+                client, address, port, modes(case.protocol), serving(namespace, case.protocol), size=case.size,
+                lasting=lasting))
 
         return ask
 
     def _connecting(self, stack: contextlib.ExitStack) -> Callable[[Case], Client]:
         """Makes clients ready that connect for each request."""
-        cpu, there = sockperf.Mode.blocking("tcp").client_cpu, set[Path]()
+        cpu = sockperf.Mode.blocking("tcp").client_cpu
+
+        @cache
+        def accept(namespace: Path) -> None:
+            stack.enter_context(connections.accepting(namespace, PORT, cpu))
 
         def ask(case: Case) -> Client:
             client, namespace, address, port = self.ends(case.way)
-            if namespace not in there:
-                stack.enter_context(connections.accepting(namespace, PORT, cpu))
-                there.add(namespace)
+            accept(namespace)
             return stack.enter_context(connections.asking(client, address, port, cpu))
 
         return ask
@@ -123,14 +123,10 @@ class Session:
         """UDP requests at a rate, each answered; in this order."""
         for start in range(0, len(asked), BATCH):
             with contextlib.ExitStack() as stack:
-                servers: dict[Path, sockperf.Server] = {}
-                ready = []
+                serving, ready = _serving(stack, sockperf.Mode.spinning), []
                 for offered in asked[start:start + BATCH]:
                     client, namespace, address, port = self.ends(offered.way, "udp")
-                    if namespace not in servers:
-                        servers[namespace] = stack.enter_context(
-                            sockperf.answering(namespace, PORT, sockperf.Mode.spinning("udp"), rests=True))
-                    ready.append((offered, servers[namespace], stack.enter_context(under_load.loading(
+                    ready.append((offered, serving(namespace, "udp"), stack.enter_context(under_load.loading(
                         client, address, port, rate=round(offered.rate), size=offered.size, burst=offered.burst,
                         seconds=seconds))))
                 for offered, server, loading in ready:
@@ -165,6 +161,18 @@ def session(of: Spec | None = None, say: Say = print) -> Iterator[Session]:
         yield Session(deployment, Setting(lab.daemons[wanted.hosts[0].name].version, offloads_of(deployment)))
 
 
+def _serving(stack: contextlib.ExitStack,
+             modes: Callable[[str], sockperf.Mode]) -> Callable[[Path, str], sockperf.Server]:
+    """A sockperf server for each namespace and protocol that is asked for, at rest where it polls, until the end of
+    `stack`."""
+    @cache
+    def serving(namespace: Path, protocol: str) -> sockperf.Server:
+        mode = modes(protocol)
+        return stack.enter_context(sockperf.answering(namespace, PORT, mode, rests=mode.spin))
+
+    return serving
+
+
 def offloads_of(deployment: Deployment) -> dict[str, dict[str, str]]:
     """Of all devices that the engines and the lab made: kind -> feature -> "on", "off" or "differ"."""
     found: dict[str, dict[str, set[bool]]] = {}
@@ -184,17 +192,21 @@ def batches(cases: Sequence[Case]) -> Iterator[tuple[str, list[list[Case]]]]:
     so a wave has one of its clients, and the waves come in the order in which their clients connect.
     """
     for regime in dict.fromkeys(case.regime for case in cases):
-        mine = [case for case in cases if case.regime == regime]
-        alone = [case for case in mine if case.protocol == "tcp" and regime != CONNECT]
-        number = max(math.ceil(len(mine) / WAVE), *Counter(case.way.target for case in alone).values(), 0)
-        waves: list[list[Case]] = [[] for _ in range(number)]
-        for case in (*alone, *(case for case in mine if case not in alone)):
-            taken = case.way.target if case in alone else None
-            free = [wave for wave in waves if taken not in {other.way.target for other in wave if other in alone}]
+        mine = sorted((case for case in cases if case.regime == regime), key=lambda case: not _alone(case))
+        servers = Counter(case.way.target for case in mine if _alone(case))
+        waves: list[list[Case]] = [[] for _ in range(max([math.ceil(len(mine) / WAVE), *servers.values()]))]
+        for case in mine:
+            free = [wave for wave in waves if not _alone(case) or case.way.target not in {
+                other.way.target for other in wave if _alone(other)}]
             min(free, key=len).append(case)
         together = max(1, READY // max(map(len, waves)))
         for start in range(0, len(waves), together):
             yield regime, waves[start:start + together]
+
+
+def _alone(case: Case) -> bool:
+    """Has its server no other client meanwhile?"""
+    return case.protocol == "tcp" and case.regime != CONNECT
 
 
 def rounds(jobs: Sequence[Job], measure: Callable[[Sequence[Job]], Iterator[tuple[Job, Result]]], number: int,
