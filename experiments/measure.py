@@ -5,11 +5,8 @@ Sniffers stand at every interface of every host, client and container; where fau
 conntrack), as the prediction starts from cold ones; after it the capture goes on until the wire has been quiet for
 `SETTLE` seconds. A question of which frames were lost, by the capture or by a cable, is asked again, from cold.
 
-Where the CPU is emulated, or a busy hypervisor takes it away, programs may be late for the kernel's own timers (delayed
-acknowledgements, retransmissions). That puts other segments on the wire than those of programs that are in time; so a
-TCP question in which somebody was late is asked again, and of its attempts the one with fewest frames counts. Whether
-it was late is told from its frames alone, never from what was predicted; one in which somebody was late each time says
-so (`Observation.late`).
+A TCP question in which a program was late for the kernel's own timers (`live/lateness.py`) is asked again, and of its
+attempts the one with fewest frames counts; one in which somebody was late each time says so (`Observation.late`).
 
 `Running` is a topology that stands and can be asked; `measure` is the whole from nothing to nothing. Both run on a host
 and in a micro-VM's guest alike.
@@ -29,13 +26,13 @@ from live.deploy import deploy
 from live.deployment import Deployment
 from live.frames import Frames
 from live.lab import Lab
+from live.lateness import late
 from live.patience import factor, patient
 from live.probe import probe
 from live.serve import one_cpu
 from sim.dial import dial as make_dial
 from sim.dial import not_dialled
 from sim.errors import LabError, SpecError
-from sim.packet import TcpFlag
 from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.spec import Question, Spec
@@ -46,10 +43,6 @@ SETTLE = 0.05
 TAKE_LIMIT = 2.0
 """Seconds after which the capture of a question ends although frames still come."""
 ATTEMPTS = 2
-LATE = 0.03
-"""Seconds, besides what cables take: less than Linux waits with an acknowledgement (TCP_DELACK_MIN, 40 ms)."""
-AT_ONCE = (Outcome.REACHED, Outcome.REFUSED, Outcome.RESET, Outcome.NET_UNREACHABLE, Outcome.PROHIBITED)
-"""Outcomes of a TCP question that come without anybody waiting, but for the dial's own pause."""
 MORE_ATTEMPTS = 8
 """Where cables lose frames, for predictions are of the case in which they lose none of a question's; and where somebody
 was late."""
@@ -210,7 +203,7 @@ def _ask(
         found.frames.macs, found.frames.spis = watch.known.macs, watch.known.spis
         found.until = time.monotonic() - begun
         found.lost = losses() - before
-        found.late = _late(found, LATE + 2 * spec.flight)
+        found.late = late(dial, found.answer, found.frames, spec.flight)
         if best is None or _spoiled(found) < _spoiled(best):
             best = found
         if not _again(found, attempt, spec.lossy):
@@ -233,18 +226,3 @@ def _spoiled(seen: Observation) -> tuple[int, int, bool, int]:
     """How little an attempt is worth: frames lost by the capture, by cables, was somebody late, and frames in all."""
     frames = seen.frames or Frames()
     return frames.lost, seen.lost, seen.late, len(frames)
-
-
-def _late(seen: Observation, limit: float) -> bool:
-    """Was somebody late, by more than `limit` seconds, in a TCP dialogue of which every step follows at once from the
-    one before? Before the question, or the end of a connection that nobody asks on, there is the dial's pause."""
-    dial, answer = seen.dial, seen.answer
-    if seen.frames is None or dial is None or answer is None or dial.probe != "tcp" or answer.outcome not in AT_ONCE:
-        return False
-    asked = False
-    for (earlier, _, _), (later, flags, length) in itertools.pairwise(seen.frames.segments(dial.source_port)):
-        after_pause = not asked and bool(length or flags & (TcpFlag.FIN | TcpFlag.RST))
-        if later - earlier > limit and not after_pause:
-            return True
-        asked = asked or after_pause
-    return False

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from experiments import measure, verify, watch
-from experiments.measurement import Observation
 from live import doctor
 from live.codec import encode
 from live.frames import Frame, Frames
+from live.lateness import late
 from live.responder import Responders
 from sim.build import topology
 from sim.packet import Ethernet, EtherType, IPv4, Packet, Tcp
@@ -36,12 +36,16 @@ def prediction() -> Prediction:
     return predict(shop(), observed=True)
 
 
-def seen(prediction: Prediction, index: int, seconds: float, place: Callable[[Trace], int]) -> Observation:
-    """As predicted, but everything from one frame on comes `seconds` later."""
+def was_late(
+    prediction: Prediction, index: int, seconds: float, place: Callable[[Trace], int], flight: float = 0.0,
+) -> bool:
+    """Of a question that went as predicted, but everything from one frame on comes `seconds` later."""
     trace = prediction.traces[index].observed(POINTS)
     start = place(trace)
     steps = [replace(step, at=step.at + (seconds if number >= start else 0.0)) for number, step in enumerate(trace)]
-    return Observation(prediction.dials[index], prediction.answers[index], frames=taken(steps))
+    dial = prediction.dials[index]
+    assert dial
+    return late(dial, prediction.answers[index], taken(steps), flight)
 
 
 def taken(steps: Iterable[Step]) -> Frames:
@@ -70,36 +74,36 @@ def question_of(trace: Trace) -> int:
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_dialogue_that_goes_as_predicted_is_in_time(prediction: Prediction, index: int) -> None:
-    assert not measure._late(seen(prediction, index, 0.0, len), measure.LATE)
+    assert not was_late(prediction, index, 0.0, len)
 
 
 def test_a_server_that_answers_after_the_delayed_acknowledgement_was_late(prediction: Prediction) -> None:
-    assert measure._late(seen(prediction, 0, 0.045, answer_of), measure.LATE)
-    assert not measure._late(seen(prediction, 0, 0.005, answer_of), measure.LATE)
+    assert was_late(prediction, 0, 0.045, answer_of)
+    assert not was_late(prediction, 0, 0.005, answer_of)
 
 
 def test_a_client_that_pauses_longer_before_its_question_is_not_late_for_any_timer(prediction: Prediction) -> None:
-    assert not measure._late(seen(prediction, 0, 0.3, question_of), measure.LATE)
+    assert not was_late(prediction, 0, 0.3, question_of)
 
 
 def test_a_refusal_comes_at_once(prediction: Prediction) -> None:
-    assert measure._late(seen(prediction, 1, 0.05, lambda trace: len(trace) - 1), measure.LATE)
+    assert was_late(prediction, 1, 0.05, lambda trace: len(trace) - 1)
 
 
 def test_what_takes_its_time_on_a_cable_is_not_late(prediction: Prediction) -> None:
-    assert not measure._late(seen(prediction, 0, 0.045, answer_of), measure.LATE + 2 * 0.02)
+    assert not was_late(prediction, 0, 0.045, answer_of, flight=0.02)
 
 
 def test_who_was_late_is_told_from_the_segments_of_the_question_alone() -> None:
     dial = Dial(source="a", probe="tcp", address="10.0.0.2", port=80, source_port=20001)
 
-    def segments(outcome: Outcome, *times: float, port: int = 20001) -> Observation:
-        steps = [Step(Kind.SEEN, "a", "eth0", Packet(ip=IPv4(1, 2, 6), l4=Tcp(port, 80, 2)), at=at) for at in times]
-        return Observation(dial, Answer(outcome), frames=taken(steps))
+    def paused(outcome: Outcome, port: int = 20001) -> bool:
+        steps = [Step(Kind.SEEN, "a", "eth0", Packet(ip=IPv4(1, 2, 6), l4=Tcp(port, 80, 2)), at=at) for at in (0, 1.01)]
+        return late(dial, Answer(outcome), taken(steps))
 
-    assert measure._late(segments(Outcome.NET_UNREACHABLE, 0, 1.01), measure.LATE)
-    assert not measure._late(segments(Outcome.TIMEOUT, 0, 1.01), measure.LATE)
-    assert not measure._late(segments(Outcome.REFUSED, 0, 1.01, port=40000), measure.LATE)
+    assert paused(Outcome.NET_UNREACHABLE)
+    assert not paused(Outcome.TIMEOUT)
+    assert not paused(Outcome.REFUSED, port=40000)
 
 
 @pytest.mark.live

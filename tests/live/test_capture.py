@@ -7,12 +7,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 
+from experiments.measure import MORE_ATTEMPTS
 from live import netns
 from live.capture import Capture, Point
 from live.codec import encode
+from live.frames import Frames
+from live.lateness import late
 from live.probe import probe
 from live.responder import ListenerAt, Responders
 from sim.errors import LabError
@@ -49,6 +53,23 @@ def ping(machines: TwoMachines, target: str) -> None:
 
 def hops(trace: Trace, kind: type) -> list[str]:
     return [f"{s.point} {s.way}" for s in trace if s.packet and isinstance(s.packet.l4 or s.packet.arp, kind)]
+
+
+def asked_in_time(
+    machines: TwoMachines, capture: Capture, kind: Literal["tcp", "udp"], port: int, source_port: int,
+) -> Frames:
+    """What a question from a to b put on the wire, with cold caches; asked again where the hypervisor made a program
+    late for the kernel's timers, as other segments come of that."""
+    dial = Dial(source="a", probe=kind, address=ADDRESS["b"], port=port, source_port=source_port)
+    for _ in range(MORE_ATTEMPTS):
+        machines.forget_neighbours()
+        capture.mark()
+        answer = probe(dial, machines.netns["a"])
+        assert answer.outcome is (Outcome.REACHED if kind == "tcp" else Outcome.REFUSED)
+        frames = capture.take()
+        if not late(dial, answer, frames):
+            return frames
+    pytest.fail(f"{dial} was late {MORE_ATTEMPTS} times")
 
 
 FORTH = ["a:eth0 out", "w:va in", "w:br0 in", "w:vb out", "b:eth0 in"]
@@ -99,11 +120,7 @@ def test_a_tcp_question_is_the_same_ten_segments_each_time(
     machines: TwoMachines, capture: Capture, servers: Responders,
 ) -> None:
     for _ in range(5):
-        capture.mark()
-        answer = probe(Dial(source="a", probe="tcp", address=ADDRESS["b"], port=80, source_port=21000),
-                       machines.netns["a"])
-        assert answer.outcome is Outcome.REACHED
-        trace = capture.take().trace()
+        trace = asked_in_time(machines, capture, "tcp", 80, 21000).trace()
         segments = [s for s in trace if s.point == "a:eth0" and s.packet and isinstance(s.packet.l4, Tcp)]
         assert [(s.way, flag_names(s.packet.l4.flags), s.packet.l4.seq, s.packet.l4.ack, len(s.packet.payload))
                 for s in segments if s.packet and isinstance(s.packet.l4, Tcp)] == [
@@ -117,16 +134,13 @@ def test_a_tcp_question_is_the_same_ten_segments_each_time(
 def test_every_segment_and_datagram_passes_the_points_in_the_same_order(
     machines: TwoMachines, capture: Capture, servers: Responders,
 ) -> None:
-    machines.forget_neighbours()
     for kind, port in (("tcp", 80), ("udp", 9)):
-        capture.mark()
-        probe(Dial(source="a", probe=kind, address=ADDRESS["b"], port=port, source_port=21001), machines.netns["a"])
         paths: dict[str, list[str]] = {}
-        for s in capture.take().trace():
+        for s in asked_in_time(machines, capture, kind, port, 21001).trace():
             assert s.packet
             seen = dict(s.packet.fields(), payload=s.packet.payload)
             paths.setdefault(f"{s.packet} {sorted(map(str, seen.items()))}", []).append(f"{s.point} {s.way}")
-        assert len(paths) == (12 if kind == "tcp" else 2)  # cold caches: ARP asks and answers first
+        assert len(paths) == (12 if kind == "tcp" else 4)  # ARP asks and answers first
         for name, path in paths.items():
             # the bridge's own tap comes after the port in, and of TCP even after the other port's out
             assert path.index("w:br0 in") > 1, name
