@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.installed
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test lint bench fuzz goldens clean
+.PHONY: help setup packages demo test lint bench fuzz stalled goldens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: setup ## calibrate, run every experiment, and print how far the forecasts
 
 fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SEEDS="1 2 3" (root)
 	@$(BIN)/python -m tests.live.random_topology $(SEEDS)
+
+stalled: setup ## the live tests on a machine whose CPUs are taken away now and then, as by a busy hypervisor (root)
+	@$(BIN)/python -m tests.stalls $(BIN)/python -m pytest -m live
 
 goldens: setup ## take tests/goldens/ from a real engine again (root)
 	@$(BIN)/python tests/goldens/regenerate.py

@@ -25,8 +25,8 @@ from live.tap import Point, Tap, open_all, receive
 
 __all__ = ["Capture", "Point"]
 
-Row = tuple[int, int, int, Tap, str, bytes, int]
-"""(kernel time in ns, `above`, order of arrival, tap, way, bytes, VLAN): sorts as things happened."""
+Row = tuple[int, int, int, Tap, str, bytes, int, bool]
+"""(kernel time in ns, `above`, order of arrival, tap, way, bytes, VLAN, unfinished): sorts as things happened."""
 
 
 def _pool() -> ThreadPoolExecutor:
@@ -98,14 +98,14 @@ class Capture:
             for fd, _ in ready:
                 tap = self._taps[fd]
                 while frame := receive(tap.sock):
-                    at, way, raw, vlan = frame
-                    rows.append((at, tap.above if way == "in" else 0, len(rows), tap, way, raw, vlan))
+                    at, way, raw, vlan, unfinished = frame
+                    rows.append((at, tap.above if way == "in" else 0, len(rows), tap, way, raw, vlan, unfinished))
 
     def _lost(self) -> int:
         """Frames lost since the last call."""
         return sum(tap.lost() for tap in self._taps.values())
 
     def _frame(self, row: Row) -> Frame:
-        at, _, _, tap, way, raw, vlan = row
+        at, _, _, tap, way, raw, vlan, unfinished = row
         return Frame((at - self._since) / 1e9, tap.point.label, tap.point.device, way, raw, vlan,
-                     tap.headless and way == "out")
+                     tap.headless and way == "out", unfinished)

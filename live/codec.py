@@ -10,7 +10,10 @@ Left out: IP and TCP options (skipped when decoding, never written), and everyth
 
 The transport checksum is one of three states. A capture on veth, bridge or loopback shows mostly "partial": the
 kernel wrote only the folded sum of the pseudo-header and left the rest to a device that never computes it
-(CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). "bad" is neither that nor "valid". Around an inner
+(CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). "bad" is neither that nor "valid". One segment in
+65535 has a pseudo-header's sum that happens to be the right checksum too; which of the two it is the kernel says beside
+the frame (`unfinished`, from TP_STATUS_CSUMNOTREADY). Of an ICMP error's quote it says nothing: there such a sum counts
+as partial, which is what quotes of a socket's packets mostly are. Around an inner
 packet whose checksum is still partial, VXLAN's is the sum that will be right once the inner one is filled in (local
 checksum offload, the same document): that is "valid" too.
 """
@@ -55,8 +58,9 @@ TCP_FLAGS = 0x1F
 """The flags that `sim.packet.TcpFlag` knows; URG and the two of ECN are dropped."""
 
 
-def decode(raw: bytes) -> Packet | None:
+def decode(raw: bytes, *, unfinished: bool = False) -> Packet | None:
     """The Ethernet frame `raw` as a Packet; None when it is neither ARP nor IPv4, or too short to be what it says.
+    `unfinished`: a checksum in it is left to the device, as the kernel says.
 
     Bytes after the IP datagram (Ethernet's padding) are ignored. TCP numbers are absolute: see `live.relative`.
     """
@@ -75,7 +79,7 @@ def decode(raw: bytes) -> Packet | None:
         arp = Arp(message.op, message.hwsrc, ip(message.psrc), message.hwdst, ip(message.pdst))
         return Packet(eth=eth, vlan=tag, arp=arp)
     if kind == EtherType.IPV4:
-        packet = decode_datagram(rest)
+        packet = decode_datagram(rest, unfinished=unfinished)
         if packet:
             packet.eth, packet.vlan = eth, tag
         return packet
@@ -86,18 +90,19 @@ class Decoder:
     """`decode` for many frames: one that is seen at many points is dissected once."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Packet | None] = {}
+        self._known: dict[tuple[bytes, bool], Packet | None] = {}
 
-    def decode(self, raw: bytes) -> Packet | None:
+    def decode(self, raw: bytes, *, unfinished: bool = False) -> Packet | None:
         """As `decode`: a Packet of the caller's own."""
-        if raw not in self._known:
-            self._known[raw] = decode(raw)
-        known = self._known[raw]
+        key = raw, unfinished
+        if key not in self._known:
+            self._known[key] = decode(raw, unfinished=unfinished)
+        known = self._known[key]
         return known and known.snapshot()
 
 
-def decode_datagram(raw: bytes) -> Packet | None:
-    """The IPv4 datagram `raw`, which may be cut off as quotes in ICMP errors are; None when it isn't IPv4."""
+def decode_datagram(raw: bytes, *, unfinished: bool = False) -> Packet | None:
+    """As `decode`: the IPv4 datagram `raw`, which may be cut off as ICMP quotes are; None when it isn't IPv4."""
     if len(raw) < 20 or raw[0] >> 4 != 4 or (raw[0] & 15) < 5:
         return None
     head, _ = _header(ScapyIp, raw, 20)
@@ -109,7 +114,7 @@ def decode_datagram(raw: bytes) -> Packet | None:
     if offset:
         packet.payload = body
         return packet
-    _decode_transport(packet, body, complete=not header.mf and len(raw) >= head.len)
+    _decode_transport(packet, body, complete=not header.mf and len(raw) >= head.len, unfinished=unfinished)
     return packet
 
 
@@ -132,14 +137,17 @@ def encode(packet: Packet) -> bytes:
     return bytes(Ether(src=packet.eth.src, dst=packet.eth.dst, type=TAGGED if tag else kind)) + tag + body
 
 
-def checksum_state(proto: int, src: int, dst: int, segment: bytes) -> str:
-    """"valid", "partial" or "bad" for a complete UDP or TCP segment. UDP's 0 says "not computed", which is valid."""
+def checksum_state(proto: int, src: int, dst: int, segment: bytes, unfinished: bool) -> str:
+    """"valid", "partial" or "bad" for a complete UDP or TCP segment; what may be both is partial if it is `unfinished`.
+    UDP's 0 says "not computed", which is valid."""
     at = 16 if proto == Proto.TCP else 6
     found = int.from_bytes(segment[at:at + 2], "big")
     pseudo = _pseudo_header(proto, src, dst, len(segment))
-    if (proto == Proto.UDP and not found) or checksum(pseudo + segment) == 0:
+    partial = found == _partial(pseudo)
+    valid = (proto == Proto.UDP and not found) or checksum(pseudo + segment) == 0
+    if valid and not (partial and unfinished):
         return "valid"
-    return "partial" if found == _partial(pseudo) else "bad"
+    return "partial" if partial else "bad"
 
 
 def _as_if_filled(segment: bytes, frame: bytes) -> bytes:
@@ -158,7 +166,7 @@ def _header(layer: type[ScapyPacket], raw: bytes, length: int) -> tuple[ScapyPac
     return head, raw[length:]
 
 
-def _decode_transport(packet: Packet, body: bytes, *, complete: bool) -> None:
+def _decode_transport(packet: Packet, body: bytes, *, complete: bool, unfinished: bool) -> None:
     """Fills l4, vxlan, payload, inner and csum. What is too short for its header stays payload."""
     assert packet.ip
     proto = packet.ip.proto
@@ -171,30 +179,31 @@ def _decode_transport(packet: Packet, body: bytes, *, complete: bool) -> None:
         elif head.type == IcmpType.DEST_UNREACH:
             packet.l4.mtu = head.nexthopmtu
         packet.payload = rest
-        if head.type in ERRORS and (quoted := decode_datagram(rest)):
+        if head.type in ERRORS and (quoted := decode_datagram(rest, unfinished=True)):
             packet.inner, packet.payload = quoted, b""
         if complete and checksum(body):
             packet.csum = "bad"
     elif proto == Proto.UDP and len(body) >= 8:
         head, rest = _header(ScapyUdp, body, 8)
         packet.l4, packet.payload = Udp(head.sport, head.dport), rest
-        if complete:
-            packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body)
         if head.dport == VXLAN_PORT and len(rest) >= 8:
             tunnel, frame = _header(ScapyVxlan, rest, 8)
-            if inner := decode(frame):
+            if inner := decode(frame, unfinished=unfinished):
                 packet.vxlan, packet.inner, packet.payload = Vxlan(tunnel.vni), inner, b""
-                if complete and inner.csum == "partial" and packet.csum != "partial":
-                    pseudo = _pseudo_header(proto, packet.ip.src, packet.ip.dst, len(body))
-                    none = body[6:8] == b"\0\0"
-                    packet.csum = "valid" if none or not checksum(pseudo + _as_if_filled(body, frame)) else "bad"
+                unfinished = False  # that was said of the innermost
+        if complete:
+            packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body, unfinished)
+        if complete and packet.inner and packet.inner.csum == "partial" and packet.csum != "partial":
+            pseudo = _pseudo_header(proto, packet.ip.src, packet.ip.dst, len(body))
+            none = body[6:8] == b"\0\0"
+            packet.csum = "valid" if none or not checksum(pseudo + _as_if_filled(body, frame)) else "bad"
     elif proto == Proto.TCP and len(body) >= 20:
         head, _ = _header(ScapyTcp, body, 20)
         packet.l4 = Tcp(head.sport, head.dport, int(head.flags) & TCP_FLAGS, head.seq, head.ack)
         packet.options = 4 * max(head.dataofs, 5) - 20
         packet.payload = body[20 + packet.options:]
         if complete:
-            packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body)
+            packet.csum = checksum_state(proto, packet.ip.src, packet.ip.dst, body, unfinished)
     elif proto == Proto.ESP and len(body) >= 8:
         spi, seq = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
         packet.esp, packet.payload = Esp(f"{spi:#010x}", seq), body[8:]

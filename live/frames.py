@@ -27,7 +27,8 @@ FRAGMENT = 0x1FFF
 @dataclass(frozen=True, slots=True)
 class Frame:
     """`at`: seconds since the question's start. `label`, `device`, `way`: as in `sim.trace.Step`. `vlan`: of the tag
-    that came beside the bytes; 0 for none. `headless`: its Ethernet addresses are not those that it was sent with."""
+    that came beside the bytes; 0 for none. `headless`: its Ethernet addresses are not those that it was sent with.
+    `unfinished`: the kernel says that a checksum in it is left to the device."""
 
     at: float
     label: str
@@ -36,6 +37,7 @@ class Frame:
     raw: bytes
     vlan: int = 0
     headless: bool = False
+    unfinished: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class Frames:
     def as_dict(self) -> dict[str, Any]:
         """JSON. A frame is seen at many points; its bytes stand there once."""
         numbers: dict[bytes, int] = {}
-        rows = [[f.at, f.label, f.device, f.way, numbers.setdefault(f.raw, len(numbers)), f.vlan, f.headless]
+        rows = [[f.at, f.label, f.device, f.way, numbers.setdefault(f.raw, len(numbers)), f.vlan, f.headless,
+                 f.unfinished]
                 for f in self.frames]
         return {"rows": rows, "bytes": [base64.b64encode(raw).decode() for raw in numbers], "lost": self.lost,
                 "macs": dict(self.macs), "spis": dict(self.spis)}
@@ -82,12 +85,12 @@ class Frames:
     def from_dict(cls, data: Mapping[str, Any]) -> Frames:
         """What `as_dict` made."""
         raws = [base64.b64decode(text) for text in data["bytes"]]
-        return cls([Frame(at, label, device, way, raws[number], vlan, headless)
-                    for at, label, device, way, number, vlan, headless in data["rows"]],
+        return cls([Frame(at, label, device, way, raws[number], *beside)
+                    for at, label, device, way, number, *beside in data["rows"]],
                    data["lost"], data["macs"], data["spis"])
 
     def _step(self, frame: Frame, decoder: Decoder) -> Step | None:
-        packet = decoder.decode(frame.raw)
+        packet = decoder.decode(frame.raw, unfinished=frame.unfinished)
         if packet is None:
             return None
         if frame.vlan:

@@ -15,7 +15,8 @@ that routes for an ipvlan device (mode l3, which has no ARP) writes its own Ethe
 of what such a device sends, the Ethernet addresses are left out.
 
 An 802.1Q tag is not among a frame's bytes: the kernel takes it off before any tap and a veth never puts it in. So it
-comes beside them (PACKET_AUXDATA), and `Packet.vlan` is set from there.
+comes beside them (PACKET_AUXDATA), and `Packet.vlan` is set from there. There too stands whether a checksum is left to
+the device (CHECKSUM_PARTIAL).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ PACKET_AUXDATA = 8
 """Scapy's socket asks for it."""
 AUXDATA = struct.Struct("IIIHHHH")
 """struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid (include/uapi/linux/if_packet.h)"""
+TP_STATUS_CSUMNOTREADY = 1 << 3
 TP_STATUS_VLAN_VALID = 1 << 4
 IFF_NOARP = 0x80
 VLAN_ID = 0xFFF
@@ -139,9 +141,9 @@ def _listen(point: Point) -> L2ListenSocket:
     return listener
 
 
-def receive(sock: socket.socket) -> tuple[int, str, bytes, int] | None:
-    """(kernel time in ns, way, frame, VLAN or 0). Scapy's own recv gives the time as a float, whose steps are 240 ns
-    wide here: more than a frame needs from one device to the next."""
+def receive(sock: socket.socket) -> tuple[int, str, bytes, int, bool] | None:
+    """(kernel time in ns, way, frame, VLAN or 0, is a checksum left to the device?). Scapy's own recv gives the time as
+    a float, whose steps are 240 ns wide here: more than a frame needs from one device to the next."""
     try:
         raw, ancillary, _, address = sock.recvmsg(LARGEST_FRAME, 256)
     except BlockingIOError:
@@ -153,16 +155,18 @@ def receive(sock: socket.socket) -> tuple[int, str, bytes, int] | None:
     at = next((struct.unpack("qq", data) for level, kind, data in ancillary
                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS), (0, 0))
     way = "out" if address[2] == socket.PACKET_OUTGOING else "in"
-    return at[0] * 1_000_000_000 + at[1], way, raw, next(filter(None, map(_vlan, ancillary)), 0)
+    status, tag = next(filter(None, map(_beside, ancillary)), (0, 0))
+    vlan = tag & VLAN_ID if status & TP_STATUS_VLAN_VALID else 0
+    return at[0] * 1_000_000_000 + at[1], way, raw, vlan, bool(status & TP_STATUS_CSUMNOTREADY)
 
 
-def _vlan(message: tuple[int, int, bytes]) -> int:
-    """The VLAN of the tag that came beside a frame; 0 for none."""
+def _beside(message: tuple[int, int, bytes]) -> tuple[int, int] | None:
+    """Status and tag that the kernel tells beside a frame; None where `message` tells something else."""
     level, kind, data = message
     if (level, kind) != (SOL_PACKET, PACKET_AUXDATA) or len(data) < AUXDATA.size:
-        return 0
+        return None
     status, *_, tag, _ = AUXDATA.unpack_from(data)
-    return tag & VLAN_ID if status & TP_STATUS_VLAN_VALID else 0
+    return status, tag
 
 
 def _flags(sock: socket.socket, ifname: str) -> int:

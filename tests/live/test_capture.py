@@ -14,7 +14,7 @@ import pytest
 from experiments.measure import MORE_ATTEMPTS
 from live import netns
 from live.capture import Capture, Point
-from live.codec import encode
+from live.codec import decode, encode
 from live.frames import Frames
 from live.lateness import late
 from live.probe import probe
@@ -129,6 +129,25 @@ def test_a_tcp_question_is_the_same_ten_segments_each_time(
             ("in", "PSH|ACK", 1, 10, 11), ("out", "ACK", 10, 12, 0),
             ("out", "FIN|ACK", 10, 12, 0), ("in", "FIN|ACK", 12, 11, 0), ("out", "ACK", 11, 13, 0)]
         assert {s.packet.csum for s in segments if s.packet} == {"partial"}
+
+
+def test_the_kernel_says_beside_each_frame_whether_its_checksum_is_left_to_the_device(
+    machines: TwoMachines, capture: Capture,
+) -> None:
+    """A socket's is, a refusal's and an echo's are not: as their bytes say, but for chance."""
+    ping(machines, "b")
+    capture.mark()
+    ping(machines, "b")
+    assert probe(Dial(source="a", probe="tcp", address=ADDRESS["b"], port=81, source_port=21002),
+                 machines.netns["a"]).outcome is Outcome.REFUSED
+    said: dict[str, set[bool]] = {}
+    for frame in capture.take():
+        packet = decode(frame.raw, unfinished=frame.unfinished)
+        if packet and packet.ip:
+            assert (packet.csum == "partial") == frame.unfinished
+            kind = str(packet).split()[-1] if isinstance(packet.l4, Tcp) else "ICMP"
+            said.setdefault(kind, set()).add(frame.unfinished)
+    assert said == {"ICMP": {False}, "[SYN]": {True}, "[RST|ACK]": {False}}
 
 
 def test_every_segment_and_datagram_passes_the_points_in_the_same_order(

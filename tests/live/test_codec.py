@@ -24,6 +24,7 @@ from sim.packet import (
     TcpFlag,
     Udp,
     Vlan,
+    Vxlan,
     ip,
 )
 from sim.trace import Kind, Step, Trace
@@ -32,20 +33,49 @@ from tests.live.drawn_frames import addresses, arps, datagrams, frames, icmp_err
 
 @given(st.one_of(frames(), arps, frames(icmp_errors()), frames(tunnelled())))
 def test_what_is_encoded_decodes_to_the_same_fields(packet: Packet) -> None:
-    decoded = decode(encode(packet))
+    innermost = packet.inner if packet.vxlan and packet.inner else packet
+    decoded = decode(encode(packet), unfinished=innermost.csum == "partial")
     assert decoded is not None
-    if packet.csum == "partial" and decoded.csum == "valid":
-        # One sum in 65536 is its own complement's complement: then the two states are the same bytes.
-        decoded.csum = "partial"
-    _forgive_equal_sums(packet.inner, decoded.inner)
+    if isinstance(packet.l4, Icmp) and packet.inner and decoded.inner and packet.inner.csum == "valid":
+        # A right sum that is the pseudo-header's too: of a quote nobody says which it is, and it counts as partial.
+        decoded.inner.csum = decode_alone(packet.inner, decoded.inner.csum)
     assert decoded.fields() == packet.fields()
     assert decoded.payload == packet.payload
     assert decoded.size() == packet.size()
 
 
-def _forgive_equal_sums(wanted: Packet | None, got: Packet | None) -> None:
-    if wanted and got and wanted.csum == "partial" and got.csum == "valid":
-        got.csum = "partial"
+def decode_alone(packet: Packet, otherwise: str) -> str:
+    """The state of the checksum as it reads where the kernel says that it is finished."""
+    decoded = decode_datagram(encode(packet))
+    return decoded.csum if decoded else otherwise
+
+
+@given(datagrams(tcp), st.booleans(), st.booleans(), macs, macs)
+def test_a_pseudo_headers_sum_that_is_right_by_chance_is_what_the_kernel_says_that_it_is(
+    packet: Packet, inside: bool, unfinished: bool, src: str, dst: str,
+) -> None:
+    """Seen of a SYN, whose sequence number is drawn."""
+    assert isinstance(packet.l4, Tcp)
+    packet.l4.seq &= 0xFFFF0000
+    # The lower half of the sequence number is a word of the sum: what is missing goes there.
+    packet.l4.seq += (checksum_of(packet, "valid") - checksum_of(packet, "partial")) % 0xFFFF
+    assert checksum_of(packet, "valid") == checksum_of(packet, "partial")
+    packet.csum = "partial"
+    packet.eth = Ethernet(src, dst)
+    if inside:
+        packet = Packet(eth=packet.eth, ip=IPv4(1, 2, Proto.UDP), l4=Udp(3, 4789), vxlan=Vxlan(7), inner=packet)
+    decoded = decode(encode(packet), unfinished=unfinished)
+    assert decoded is not None
+    innermost = decoded.inner or decoded
+    assert innermost.csum == ("partial" if unfinished else "valid") and (not inside or decoded.csum == "valid")
+
+
+def checksum_of(packet: Packet, state: str) -> int:
+    """What stands in the TCP header's field where the checksum is in that state."""
+    copy = packet.snapshot()
+    copy.csum = state
+    at = len(encode(copy)) - len(copy.payload) - 4
+    return int.from_bytes(encode(copy)[at:at + 2], "big")
 
 
 @given(datagrams(st.one_of(tcp, udp), csum="valid"), macs, macs)

@@ -47,7 +47,7 @@ def test_noise_is_nobodys_segment_or_has_a_length(noise: bytes, port: int) -> No
 
 taken_frames = st.builds(
     Frame, st.floats(0, 9), st.sampled_from("ab"), st.just("eth0"), st.sampled_from(["in", "out"]),
-    st.sampled_from([b"", b"one frame", b"another"]), st.integers(0, 4094), st.booleans())
+    st.sampled_from([b"", b"one frame", b"another"]), st.integers(0, 4094), st.booleans(), st.booleans())
 
 
 @given(st.lists(taken_frames), st.integers(0, 9))
