@@ -1,4 +1,4 @@
-"""What holds for every test: how live tests may skip, and how a session ends when it is told to."""
+"""What holds for every test: how live tests may skip, how hypothesis draws, and how a session ends when told to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from collections.abc import Generator
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A hypervisor may take the CPU away in the middle of any example: how long one takes says nothing about what it tests.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("any-machine"), derandomize=True, database=None)
+"""For .ci/run: it says the same twice of the same code. Who runs `make test` looks further with each run."""
+settings.load_profile("any-machine")
 
 REQUIRE_LIVE = os.environ.get("HOPCAST_REQUIRE_LIVE", "") not in ("", "0")
 """Set by .ci/run where live tests can run: there a skipped one would be a green light for nothing."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -82,7 +82,8 @@ def turns(model: Model, offered: Offered) -> Turns:
 class Forecast:
     """A way's prices, fitted without it, and what it carries with them (messages/s). `open`: by how much its round
     trip may be less or more, as factors; `outside`: steps beyond what the prices were fitted on; `crowding`: how many
-    times as often the rest of the machine takes a CPU where BUSY of that is offered."""
+    times as often the rest of the machine takes a CPU where BUSY of that is offered. `done`: what was simulated, which
+    is kept for forecasts that differ in `crowding` alone."""
 
     costs: CostModel
     learnt: Learnt
@@ -91,12 +92,16 @@ class Forecast:
     open: tuple[float, float]
     outside: tuple[str, ...]
     crowding: float = 1.0
+    done: dict[tuple[Offered, float], list[load.Loaded]] = field(default_factory=dict, compare=False, repr=False)
 
     def at(self, offered: Offered, seeds: int) -> list[load.Loaded]:
         """The same load, simulated with as many seeds."""
-        costs, preemption = self.learnt.at(self.costs, offered.rate, self.often(offered.rate))
-        return [load.run(costs, *self.turns, rate=offered.rate, burst=offered.burst, size=offered.size,
-                         messages=MESSAGES, preemption=preemption, seed=seed) for seed in range(seeds)]
+        often = self.often(offered.rate)
+        costs, preemption = self.learnt.at(self.costs, offered.rate, often)
+        runs = self.done.setdefault((offered, often), [])
+        runs += [load.run(costs, *self.turns, rate=offered.rate, burst=offered.burst, size=offered.size,
+                          messages=MESSAGES, preemption=preemption, seed=seed) for seed in range(len(runs), seeds)]
+        return runs[:seeds]
 
     def often(self, rate: float) -> float:
         """How many times as often the rest of the machine takes a CPU at this rate."""

@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from sim.errors import SpecError
@@ -80,14 +79,6 @@ class CostModel:
     def deviation(self, counts: Counts) -> float:
         """Standard deviation of `total` in seconds; steps vary independently of each other."""
         return self.variation * math.sqrt(sum(n * self.prices.get(name, 0.0) ** 2 for name, n in counts.items()))
-
-    def sample(self, counts: Counts, random: Random) -> float:
-        """One draw of the time that so many steps take: a gamma distribution with the mean and the deviation of their
-        sum."""
-        mean, deviation = self.total(counts), self.deviation(counts)
-        if not deviation:
-            return mean
-        return random.gammavariate((mean / deviation) ** 2, deviation**2 / mean)
 
     def regime(self, name: str) -> CostModel:
         """The table for one way of running both ends; this one where it has no other for that."""

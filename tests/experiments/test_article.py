@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import demo
+from experiments import article, demo
 from experiments.article import NOT_YET, SECTIONS, Row, rows
 from experiments.compare import Check, compare_ways, describe_ways, not_made
 from experiments.demo import scenario
@@ -93,6 +93,7 @@ def test_a_stored_run_is_told_only_of_the_very_predictions_of_today(
 
 def test_who_has_neither_root_nor_qemu_is_told_that_a_micro_vm_would_do(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(article, "SCENARIOS", {"many-hosts": article.SCENARIOS["many-hosts"]})
     root = doctor.Item("privilege", "root", False, "runs as uid 65534", "the lab", "run it as root (sudo)", True)
     monkeypatch.setattr(demo.doctor, "examine", lambda: doctor.Report((root,)))
     done = demo.demo(out=tmp_path)

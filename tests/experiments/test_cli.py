@@ -259,10 +259,16 @@ def test_demo_without_a_lab_predicts_and_says_what_was_not_measured(
     assert data["provenance"]["engine"].startswith("none")
 
 
+def only(monkeypatch: pytest.MonkeyPatch, scenario: str) -> None:
+    """The demo of an article with one scenario: each is verified on its own."""
+    monkeypatch.setattr(article, "SCENARIOS", {scenario: article.SCENARIOS[scenario]})
+
+
 def test_an_unmeasured_demo_never_replaces_a_measured_reference(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cannot_run(monkeypatch)
+    only(monkeypatch, "overlay")
     folder = tmp_path / "overlay"
     folder.mkdir()
     (folder / "data.json").write_text('{"engine": "20.10.24"}')
@@ -277,6 +283,7 @@ def test_a_lab_that_fails_under_the_demo_ends_with_3(monkeypatch: pytest.MonkeyP
     def fails(*_: object, **__: object) -> None:
         raise LabError("dockerd of host ended")
 
+    only(monkeypatch, "single-host")
     monkeypatch.setattr(live.doctor, "examine", lambda: live.doctor.Report(()))
     monkeypatch.setattr(experiments.demo, "verify", fails)
     result = run("demo", "--out", str(tmp_path))

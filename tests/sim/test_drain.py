@@ -192,7 +192,7 @@ def test_second_drain_finds_tasks_where_the_first_one_moved_them() -> None:
     assert [answer.outcome.name for answer in predict(spec).answers] == ["REACHED"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(host=st.sampled_from(["h1", "h2", "h3"]), replicas=st.integers(1, 3), plain=st.booleans(), mend=st.booleans(),
        dnsrr=st.booleans())
 def test_every_engine_knows_exactly_the_endpoints_of_the_others(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -47,9 +49,11 @@ def save(draw: Draw, data: Mapping[str, Any], out: Path, name: str) -> None:
         raise results.ResultsError(f"{name}: nothing to draw, the data have neither rows nor curves nor lines")
     with mpl.rc_context(RC):
         figure = draw(data)
-        for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        # Not by `savefig`, which draws all of it twice: once to find out where it is.
+        for suffix, printed in (("png", partial(FigureCanvasAgg(figure).print_png, metadata={"Software": None})),
+                                ("svg", partial(FigureCanvasSVG(figure).print_svg, metadata={"Date": None}))):
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
+            printed(buffer)
             results.write(out / f"{name}.{suffix}", buffer.getvalue())
 
 

@@ -67,7 +67,7 @@ def test_progress_counts_each_simulation():
     assert seen[-1][0] == seen[-1][1] == len(seen)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.6, 1.6), st.floats(0.5, 2.0))
 def test_prices_within_reach_of_the_prior_are_found(byte, path):
     truth = {"byte": 1e-10 * byte, "path": path}

@@ -114,14 +114,14 @@ def test_a_byte_has_a_price_as_a_step_has() -> None:
 @given(st.lists(st.fixed_dictionaries({Kind.SEND.value: st.integers(1, 4), Kind.VETH.value: st.integers(0, 6),
                                        Kind.RULE.value: st.integers(0, 40)}), min_size=1, max_size=6),
        st.lists(st.floats(1e-6, 1e-4), min_size=6, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_step_ever_earns_time(counts: list[Counts], seconds: list[float]) -> None:
     model = fit(counts, seconds[: len(counts)])
     assert all(price >= 0 for price in model.prices.values())
 
 
 @given(st.floats(1e-3, 1e3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_machine_that_is_so_many_times_slower_has_prices_that_are_so_many_times_higher(factor: float) -> None:
     seconds = [true_seconds(c) for c in SCENARIOS.values()]
     one, other = (fit(list(SCENARIOS.values()), [k * s for s in seconds]) for k in (1.0, factor))
@@ -154,7 +154,7 @@ def test_intervals_are_apart_where_they_have_nothing_in_common() -> None:
 
 
 @given(ROUNDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_interval_lies_within_its_rounds_whatever_they_are(found: list[float]) -> None:
     span = interval(found)
     assert min(found) <= span.low <= span.value <= span.high <= max(found)
@@ -162,7 +162,7 @@ def test_an_interval_lies_within_its_rounds_whatever_they_are(found: list[float]
 
 
 @given(ROUNDS, st.floats(0.1, 10.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_interval_has_the_unit_of_its_rounds(found: list[float], factor: float) -> None:
     span, other = interval(found), interval([factor * time for time in found])
     scaled = [factor * end for end in (span.value, span.low, span.high)]

@@ -60,7 +60,7 @@ def test_clients_measured_two_at_a_time_keep_their_own_chance() -> None:
     assert np.median([np.std([np.log(run.p50) for run in runs], ddof=1) for runs in after.values()]) > 0.025
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.5, 2.0), st.integers(0, 50))
 def test_a_machine_that_is_slower_throughout_stays_so(factor: float, seed: int) -> None:
     before = measured(np.random.default_rng(seed), 3, speeds=0.1, chance=0.02)

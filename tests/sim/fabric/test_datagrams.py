@@ -60,7 +60,7 @@ def test_each_fragment_of_a_large_datagram_pays_for_the_way_after_the_cut():
     assert small.packets_per_second == pytest.approx(6 * large.packets_per_second, rel=0.05)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(veth=st.floats(1e-6, 1e-5), read=st.floats(0, 1e-5), size=st.integers(1, 9000),
        rate=st.sampled_from([0.0, 1e7, 1e9]), cable=st.sampled_from([None, Cable(1e8), Cable(0, 0.001)]))
 def test_every_datagram_sent_is_read_or_lost_or_on_its_way(veth, read, size, rate, cable):

@@ -168,7 +168,7 @@ def test_same_seed_gives_the_same_figures():
     assert run(SPREAD, *TURNS, rate=80e3, seed=5) != run(SPREAD, *TURNS, rate=80e3, seed=6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from([Kind.SEND, Kind.VETH, Kind.RECEIVE]), st.floats(1e-8, 1e-5), st.floats(1e4, 3e5))
 def test_dearer_step_never_makes_a_message_faster(kind, more, rate):
     dearer = CostModel({**PRICES, kind: PRICES[kind] + more})
@@ -178,7 +178,7 @@ def test_dearer_step_never_makes_a_message_faster(kind, more, rate):
     assert all(other.percentiles[p] >= one.percentiles[p] * (1 - 1e-9) - spared for p in one.percentiles)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.sampled_from(sorted(PRICES)), st.floats(1e-8, 1e-5))
 def test_dearer_step_never_makes_saturation_come_later(kind, more):
     dearer = CostModel({**PRICES, kind: PRICES[kind] + more})

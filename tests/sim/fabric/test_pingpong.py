@@ -37,7 +37,7 @@ def test_docker_proxy_is_one_more_turn_there_and_back():
         assert ping_pong(costs, turns, mode=mode, count=3).mean == pytest.approx(38e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(0.05, 0.4), st.integers(0, 1000))
 def test_spread_of_the_steps_leaves_the_mean_and_widens_the_percentiles(variation, seed):
     trips = ping_pong(CostModel(PRICES, variation=variation), TURNS, count=2000, seed=seed)

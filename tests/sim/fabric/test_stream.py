@@ -144,7 +144,7 @@ def test_the_same_seed_gives_the_same_stream():
 FIGURES = st.floats(5e-6, 2e-5)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(veth=FIGURES, ack=FIGURES, segment=FIGURES, received=st.floats(0, 1e-9), factor=st.floats(1.5, 4))
 def test_on_a_slower_machine_nothing_is_faster_and_two_cpus_do_no_more_than_two(veth, ack, segment, received, factor):
     price = {"veth": veth, "sent": 0.1e-9, "received": received, "segment": segment, "route": ack}

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.kernel.conntrack import attach
@@ -236,7 +236,6 @@ flows = st.lists(
 
 
 @given(flows, st.booleans(), st.integers(0, 2**16))
-@settings(deadline=None)
 def test_every_answer_returns_to_exactly_the_tuple_that_was_sent(
     story: list[tuple[int, int, str]], masquerade: bool, seed: int,
 ) -> None:

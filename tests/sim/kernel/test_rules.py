@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import PlumbError
@@ -244,7 +244,7 @@ def outcome(execute: Callable[[str], None], line: str) -> str:
 
 
 @given(commands())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_iptables_save_prints_can_be_read_back_to_the_same_rules(lines: list[str]) -> None:
     rules, again = Ruleset(), Ruleset()
     for line in lines:
@@ -328,7 +328,7 @@ def test_dockers_rules_are_saved_as_the_real_iptables_saves_them(real: RealIptab
 @pytest.mark.live
 @pytest.mark.skipif(bool(_why_not_live()), reason=_why_not_live() or "it can run")
 @given(commands())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 def test_any_history_of_commands_ends_as_with_the_real_iptables(lines: list[str]) -> None:
     rules, real = Ruleset(), RealIptables()
     try:
