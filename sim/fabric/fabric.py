@@ -4,7 +4,8 @@ A walk is drained at once: each Step is stamped with the moment at which the cos
 wake-ups are put on SimPy's clock at that moment. Handoffs join the CPU's backlog, as a veth's frames do (`netif_rx`,
 net/core/dev.c): the softirq serves them one after the other, each to completion, in the order in which they were
 queued. So a bridge floods to all its ports before anybody answers, and one packet's way through one namespace is one
-event. One CPU's backlog serves the whole topology; programs run beside it.
+event. One CPU serves the whole topology: a program that was woken goes on, and a socket's system call is over, when its
+backlog is empty.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import simpy
 
-from sim.kernel.effects import Effects, Handoff, Timer, Wake
+from sim.kernel.effects import Effects, Handoff, Lock, Lockable, Timer, Wake
 from sim.kernel.socket import Socket
 from sim.trace import Kind, Step, Trace
 
@@ -36,6 +37,8 @@ class Fabric:
         self.steps: list[Step] = []
         self._backlog: deque[tuple[float, Handoff]] = deque()
         self._softirq_pending = False
+        self._locked: list[Lockable] = []
+        self._runnable: list[Wake] = []
 
     @property
     def now(self) -> float:
@@ -62,11 +65,12 @@ class Fabric:
                 queue.append((start + spent, item))
             elif isinstance(item, Timer):
                 self._at(spent + item.due(start + spent), partial(self._expire, item))
+            elif isinstance(item, Lock):
+                self._locked.append(item.sock)
             else:
-                self._wake(spent, item)
-        for queued, handoff in queue:
-            self._backlog.append((queued, handoff))
-        if self._backlog and not self._softirq_pending:
+                self._at(spent, partial(self._wake, item))
+        self._backlog.extend(queue)
+        if (self._backlog or self._locked) and not self._softirq_pending:
             self._softirq_pending = True
             self._at(spent, self._softirq)
         return spent
@@ -76,6 +80,10 @@ class Fabric:
 
     def _softirq(self) -> None:
         """Take the oldest frame off the backlog, to completion; the next one is served when this one is paid for."""
+        if not self._backlog:
+            self._softirq_pending = False
+            self._idle()
+            return
         queued, handoff = self._backlog[0]
         if queued > self.now:  # a program's system call that is still on its way there
             self._at(queued - self.now, self._softirq)
@@ -84,21 +92,27 @@ class Fabric:
         arrived = None if handoff.packet.departs else queued
         taken = Step(Kind.BACKLOG, *handoff.device.point)
         received = handoff.device.receive(handoff.packet, handoff.port, self.now)
-        spent = self.walk(chain((taken,), received), arrived)
-        if self._backlog:
-            self._at(spent, self._softirq)
-        else:
-            self._softirq_pending = False
+        self._at(self.walk(chain((taken,), received), arrived), self._softirq)
+
+    def _idle(self) -> None:
+        """No frame waits any more: system calls give their sockets back, then the woken go on, unless that set off new
+        frames."""
+        locked, self._locked = self._locked, []
+        for sock in locked:
+            self.walk(sock.release(self.now))
+        if not self._softirq_pending:
+            runnable, self._runnable = self._runnable, []
+            for wake in runnable:
+                self._wake(wake)
 
     def _at(self, delay: float, action: Callable[[], None]) -> None:
         self.env.timeout(delay).callbacks.append(lambda _event: action())
 
-    def _wake(self, delay: float, wake: Wake) -> None:
-        def run() -> None:
-            if not wake.waiter.triggered:
-                wake.waiter.succeed(wake.value)
-
-        self._at(delay, run)
+    def _wake(self, wake: Wake) -> None:
+        if self._softirq_pending:
+            self._runnable.append(wake)
+        elif not wake.waiter.triggered:
+            wake.waiter.succeed(wake.value)
 
     # for processes
 

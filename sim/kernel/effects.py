@@ -63,5 +63,19 @@ class Wake:
     value: Any = None
 
 
-Effect = Handoff | Timer | Wake
+class Lockable(Protocol):
+    """A socket that a system call keeps from others until it is over (`lock_sock`, `release_sock`)."""
+
+    def release(self, now: float) -> Effects: ...
+
+
+@dataclass(slots=True)
+class Lock:
+    """A system call has `sock`. What comes for it meanwhile waits on its own backlog, until it is released: when the
+    softirqs are through that the call's own packets set off, for these run inside of it (`local_bh_enable`)."""
+
+    sock: Lockable
+
+
+Effect = Handoff | Timer | Wake | Lock
 Effects = Iterator[Step | Effect]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 
-from sim.kernel.effects import CoarseTimer, Effect, Effects, Timer
+from sim.kernel.effects import CoarseTimer, Effect, Effects, Lock, Timer
 from sim.kernel.netns import Netns
 from sim.kernel.socket import Socket
 from sim.kernel.tcp_states import ON_CLOSE, ON_FIN, ON_FIN_ACKED, Segment, State
@@ -51,6 +51,9 @@ class TcpSocket(Socket):
         self.listener: TcpSocket | None = None
         self.orphan = False
         """Nobody has it any more (close), and the kernel sees to its end."""
+        self.locked = False
+        """A system call has it (`sock_owned_by_user`): what comes waits in `backlog`."""
+        self.backlog: deque[Packet] = deque()
         self.minisock = False
         """Only a time-wait socket is left of it (`tcp_time_wait`): its acknowledgements are the kernel's own, with
         their checksum complete (`tcp_v4_send_ack`)."""
@@ -71,9 +74,11 @@ class TcpSocket(Socket):
         self.remote = (address, port)
         self.netns.sockets.connect(self)
         self.state = State.SYN_SENT
+        yield self._lock()
         yield from self._send(TcpFlag.SYN, b"", now)
 
     def send(self, payload: bytes, now: float) -> Effects:
+        yield self._lock()
         yield from self._send(TcpFlag.PSH | TcpFlag.ACK, payload, now)
 
     def close(self, now: float) -> Effects:
@@ -88,6 +93,7 @@ class TcpSocket(Socket):
 
     def shutdown(self, now: float) -> Effects:
         """shutdown(2), SHUT_WR: a FIN, and whoever has the socket goes on reading."""
+        yield self._lock()
         following = ON_CLOSE.get(self.state)
         if following is None:
             if self.state in (State.SYN_SENT, State.LISTEN):
@@ -95,6 +101,16 @@ class TcpSocket(Socket):
             return
         self.state = following
         yield from self._send(TcpFlag.FIN | TcpFlag.ACK, b"", now)
+
+    def _lock(self) -> Lock:
+        self.locked = True
+        return Lock(self)
+
+    def release(self, now: float) -> Effects:
+        """The system call is over: what came meanwhile (`release_sock`)."""
+        self.locked = False
+        while self.backlog:
+            yield from self.receive(self.backlog.popleft(), now)
 
     # sending
 
@@ -161,6 +177,9 @@ class TcpSocket(Socket):
 
     def receive(self, packet: Packet, now: float) -> Effects:
         assert packet.ip is not None and isinstance(packet.l4, Tcp)
+        if self.locked:
+            self.backlog.append(packet)
+            return
         tcp = packet.l4
         self.minisock = self.state is State.TIME_WAIT or (self.orphan and self.state is State.FIN_WAIT2)
         if self.state is State.LISTEN:
