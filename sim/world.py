@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 from sim.dial import dial as make_dial
 from sim.dockerd.daemon import Daemon
@@ -43,11 +44,15 @@ LINGER = 0.3
 """Seconds that the clock runs on after the answer, for the packets that close the connection."""
 LAST_WORDS = 8
 """How often these may go from machine to machine."""
-SERVERS = {
-    ("tcp", False): responder.tcp_responder,
-    ("udp", False): responder.udp_responder,
-    ("tcp", True): responder.tcp_echo,
-    ("udp", True): responder.udp_echo,
+Serving = Literal["answer", "echo", "echo once"]
+"""What the responders do: answer as those of the questions do; return what they get; the same, and hang up."""
+SERVERS: dict[tuple[str, Serving], Callable[..., Program]] = {
+    ("tcp", "answer"): responder.tcp_responder,
+    ("udp", "answer"): responder.udp_responder,
+    ("tcp", "echo"): responder.tcp_echo,
+    ("udp", "echo"): responder.udp_echo,
+    ("tcp", "echo once"): responder.tcp_echo_once,
+    ("udp", "echo once"): responder.udp_echo,
 }
 
 
@@ -168,22 +173,22 @@ class World:
         answer: Answer = fabric.run(asker, LINGER + LAST_WORDS * self.spec.flight)
         return answer, fabric.trace()
 
-    def fabric(self, costs: CostModel | None = None, *, echo: bool = False) -> Fabric:
-        """A clock at 0, cold caches, and every program started. `echo`: the responders return what they get."""
+    def fabric(self, costs: CostModel | None = None, *, serving: Serving = "answer") -> Fabric:
+        """A clock at 0, cold caches, and every program started."""
         for netns in self.namespaces.values():
             netns.flush()
         fabric = Fabric(costs)
-        for program in self._programs(echo):
+        for program in self._programs(serving):
             fabric.spawn(program(fabric))
         return fabric
 
-    def _programs(self, echo: bool) -> list[Callable[[Fabric], Program]]:
+    def _programs(self, serving: Serving) -> list[Callable[[Fabric], Program]]:
         """Every program that listens: responders first, then what the engines run, then the underlay's name server."""
         programs: list[Callable[[Fabric], Program]] = []
         boxes: list[Container | Client] = [*self.spec.containers, *self.spec.clients]
         for box in filter(lambda each: self.runs(each.name), boxes):
             for listener in box.listens:
-                serve = SERVERS[listener.protocol, echo]
+                serve = SERVERS[listener.protocol, serving]
                 programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port))
         for daemon in self.daemons.values():
             programs += [self._daemon_program(p) for p in daemon.processes]

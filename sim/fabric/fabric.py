@@ -4,8 +4,8 @@ A walk is drained at once: each Step is stamped with the moment at which the cos
 wake-ups are put on SimPy's clock at that moment. Handoffs join the CPU's backlog, as a veth's frames do (`netif_rx`,
 net/core/dev.c): the softirq serves them one after the other, each to completion, in the order in which they were
 queued. So a bridge floods to all its ports before anybody answers, and one packet's way through one namespace is one
-event. One CPU serves the whole topology: a program that was woken goes on, and a socket's system call is over, when its
-backlog is empty.
+event. One CPU serves the whole topology, as the lab's programs are all on one: a system call is over, and a program
+that was woken goes on, when its backlog is empty.
 """
 
 from __future__ import annotations
@@ -121,8 +121,11 @@ class Fabric:
         return self.env.process(process)
 
     def call(self, effects: Effects) -> simpy.Event:
-        """A system call: its steps happen now, the caller goes on when they are paid for."""
-        return self.env.timeout(self.walk(effects))
+        """A system call: its steps happen now, the caller goes on when they are paid for and the softirqs are through
+        that they set off."""
+        over = self.env.event()
+        self._at(self.walk(effects), partial(self._wake, Wake(over)))
+        return over
 
     def ready(self, sock: Socket, timeout: float | None = None) -> simpy.Event:
         """Wait until something happens to `sock`, at most `timeout` seconds."""

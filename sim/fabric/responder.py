@@ -63,6 +63,21 @@ def _tcp(fabric: Fabric, netns: Netns, port: int, serve: Callable[[TcpSocket], P
         fabric.spawn(serve(listener.inbox.popleft()))
 
 
+def tcp_echo_once(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+    """Return the first thing that comes on each connection, and close."""
+    yield from _tcp(fabric, netns, port, lambda connection: _echo_once(fabric, connection))
+
+
+def _echo_once(fabric: Fabric, connection: TcpSocket) -> Process:
+    while not connection.inbox and not connection.eof and not connection.error:
+        yield fabric.ready(connection)
+    if connection.inbox:
+        data = connection.inbox.popleft()
+        yield fabric.note(Kind.RECEIVE, connection.netns.label)
+        yield fabric.call(connection.send(data, fabric.now))
+    yield fabric.call(connection.close(fabric.now))
+
+
 def _echo(fabric: Fabric, connection: TcpSocket) -> Process:
     connection.quickack = False
     while not connection.eof and not connection.error:

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from sim.kernel.effects import CoarseTimer, Effect, Effects, Lock, Timer
 from sim.kernel.netns import Netns
 from sim.kernel.socket import Socket
-from sim.kernel.tcp_states import ON_CLOSE, ON_FIN, ON_FIN_ACKED, Segment, State
+from sim.kernel.tcp_states import ON_CLOSE, ON_FIN, ON_FIN_ACKED, RESET_BY_ABORT, Segment, State
 from sim.packet import IPv4, Packet, Proto, Tcp, TcpFlag
 from sim.trace import Kind, Outcome, Step
 
@@ -81,10 +81,12 @@ class TcpSocket(Socket):
         yield self._lock()
         yield from self._send(TcpFlag.PSH | TcpFlag.ACK, payload, now)
 
-    def close(self, now: float) -> Effects:
-        """close(2), orderly: a FIN after what was sent. A listener, or a connection not yet made, just goes."""
+    def close(self, now: float, *, abort: bool = False) -> Effects:
+        """close(2), orderly: a FIN after what was sent. A listener, or a connection not yet made, just goes. `abort`:
+        with SO_LINGER and no seconds, which resets what is left of the connection (`tcp_disconnect`)."""
         self.orphan = True
-        if self.state is State.ESTABLISHED and self.inbox and not self.eof:
+        if (abort and self.state in RESET_BY_ABORT) or (
+                self.state is State.ESTABLISHED and self.inbox and not self.eof):
             # unread data: the peer must learn that it was thrown away (tcp_close, RFC 2525 2.17)
             yield from self._emit(self.snd_nxt, TcpFlag.RST | TcpFlag.ACK, b"", now)
             self._gone()

@@ -29,6 +29,8 @@ ON_FIN = {S.SYN_RECV: S.CLOSE_WAIT, S.ESTABLISHED: S.CLOSE_WAIT, S.FIN_WAIT1: S.
 """The peer's FIN arrives."""
 ON_FIN_ACKED = {S.FIN_WAIT1: S.FIN_WAIT2, S.CLOSING: S.TIME_WAIT, S.LAST_ACK: S.CLOSED}
 """The own FIN is acknowledged."""
+RESET_BY_ABORT = (S.ESTABLISHED, S.CLOSE_WAIT, S.FIN_WAIT1, S.FIN_WAIT2, S.SYN_RECV)
+"""A connection that is thrown away in one of these tells its peer (`tcp_need_reset`)."""
 
 
 @dataclass(slots=True)

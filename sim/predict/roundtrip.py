@@ -2,8 +2,9 @@
 
 The counts are the regressors of the calibration; priced with a calibrated cost model they are the prediction of
 latency. `kept`: on a connection that stays open; the exchanges before fill the caches (ARP, FDB, conntrack), as a
-measurement's warm-up does, and the last one is taken. `connect`: a connection for each request, from connect(2) until
-both ends have closed; those before it warm up what outlives a connection.
+measurement's warm-up does, and the last one is taken. `connect`: a connection for each request, as `live/connect.py`
+makes it: the server hangs up behind its answer, and the client, having read that, resets what is left; those before it
+warm up what outlives a connection.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def round_trip(
     if dial.name or dial.probe == "ping" or (style == "connect" and dial.probe != "tcp"):
         raise SpecError(f"{question}: a round trip needs a tcp or udp question by ip",
                         mend="a connection for each request is tcp's" if style == "connect" else "")
-    fabric = world.fabric(costs, echo=True)
+    fabric = world.fabric(costs, serving="echo once" if style == "connect" else "echo")
     target = ip(dial.address), dial.port
     netns = world.netns_of(dial.source)
     asker = (_connections if style == "connect" else _exchanges)(fabric, netns, dial.probe, target, bytes(size))
@@ -85,6 +86,7 @@ def _exchanges(fabric: Fabric, netns: Netns, protocol: str, target: tuple[int, i
         connected = yield from _connect(fabric, netns, target)
         if connected is None:
             return None
+        connected.quickack = False  # long before a connection is warm
         sock = connected
     else:
         sock = UdpSocket(netns)
@@ -100,7 +102,7 @@ def _exchanges(fabric: Fabric, netns: Netns, protocol: str, target: tuple[int, i
 
 
 def _connections(fabric: Fabric, netns: Netns, _protocol: str, target: tuple[int, int], message: bytes) -> Process:
-    """A connection for each exchange; (start, end) of the last one, closing included."""
+    """A connection for each exchange; (start, end) of the last one, its reset included."""
     start = fabric.now
     for _ in range(EXCHANGES):
         yield fabric.env.timeout(PAUSE)
@@ -108,13 +110,14 @@ def _connections(fabric: Fabric, netns: Netns, _protocol: str, target: tuple[int
         sock = yield from _connect(fabric, netns, target)
         if sock is None or not (yield from _exchange(fabric, sock, message)):
             return None
-        yield fabric.call(sock.close(fabric.now))
+        while not sock.eof and not sock.error:
+            yield fabric.ready(sock)
+        yield fabric.call(sock.close(fabric.now, abort=True))
     return start, fabric.now + PAUSE
 
 
 def _connect(fabric: Fabric, netns: Netns, target: tuple[int, int]) -> Process:
     sock = TcpSocket(netns)
-    sock.quickack = False
     yield fabric.call(sock.connect(*target, fabric.now))
     while sock.state is State.SYN_SENT and not sock.error:
         yield fabric.ready(sock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,14 @@ from pathlib import Path
 import pytest
 
 from live import connect, connections, netns, pinned, sockperf, where
+from live.capture import Capture, Point
 from live.turns import in_turn
+from sim.build import topology
 from sim.errors import LabError
+from sim.packet import Tcp, flag_names
+from sim.predict.roundtrip import latency
+from sim.spec import Question
+from sim.trace import Kind
 
 NAMES = (f"hccn-a-{os.getpid()}", f"hccn-b-{os.getpid()}")
 THERE = "10.9.9.2"
@@ -76,6 +83,27 @@ def test_clients_that_connect_for_each_request_are_measured_in_turns_by_one_resp
         runs = in_turn(clients, 0.1)
     assert all(5e-6 < run.p50 < 5e-3 and run.observations > 50 for run in runs)
     assert not processes()
+
+
+@pytest.mark.live
+def test_a_cycle_is_the_nine_packets_that_the_model_prices(wire: tuple[Path, Path]) -> None:
+    spec = topology("t").client("a").client("b", listens=[PORT]).spec()
+    trip = latency(spec, Question(source="a", target="b", probe="tcp", port=PORT), style="connect")
+    predicted = [(flag_names(step.packet.l4.flags), len(step.packet.payload)) for step in trip.trace
+                 if step.kind is Kind.SEND and step.packet and isinstance(step.packet.l4, Tcp)]
+    cycles: dict[int, list[tuple[str, int]]] = {}
+    one, other = wire
+    with connections.accepting(other, PORT, 0), Capture([Point("a", "eth0", str(one), "eth0")]) as capture:
+        capture.mark()
+        connections.requests(one, THERE, PORT, seconds=0.01, cpu=0)
+        for step in capture.take().trace():
+            if step.packet and isinstance(step.packet.l4, Tcp):
+                tcp = step.packet.l4
+                client = tcp.sport if step.way == "out" else tcp.dport
+                cycles.setdefault(client, []).append((flag_names(tcp.flags), len(step.packet.payload)))
+    found = Counter(map(tuple, cycles.values())).most_common(1)[0]
+    assert len(predicted) == 9 and found[0] == tuple(predicted)
+    assert found[1] > 0.9 * len(cycles), "but for those in which somebody was late"
 
 
 @pytest.mark.live

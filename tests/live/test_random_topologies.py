@@ -12,7 +12,8 @@ def test_equal_seeds_give_equal_topologies() -> None:
     assert make(5) == make(5) and make(5) != make(6)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+# 542: a container reaches another one on its bridge through the host's port, and sniffers double what is sent there.
+@pytest.mark.parametrize("seed", [1, 2, 3, 542])
 def test_a_drawn_topology_behaves_as_predicted_on_a_real_engine(seed: int) -> None:
     verification = verify(make(seed))
     assert verification.totals.of().agreed >= 40

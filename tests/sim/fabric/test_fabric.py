@@ -4,7 +4,8 @@ from sim.errors import SpecError
 from sim.fabric.costs import NOMINAL, CostModel
 from sim.fabric.fabric import Fabric
 from sim.kernel.datagram import PingSocket
-from sim.packet import ip
+from sim.kernel.effects import Handoff, Wake
+from sim.packet import Packet, ip
 from sim.trace import Kind, Step
 from tests.sim.kernel.machines import pair, switched
 
@@ -77,3 +78,38 @@ def test_no_frame_arrives_before_it_was_sent():
             if step.kind is Kind.SEEN and step.way == "in" and step.where == "host":
                 sender = "a1" if "a1" in step.device else "b1"
                 assert out.get((step.packet.uid, sender), 0.0) <= step.at
+
+
+class Sink:
+    """Takes frames, which costs a route each."""
+
+    point = ("sink", "eth0")
+
+    def receive(self, packet, port, now):
+        yield Step(Kind.ROUTE, "sink")
+
+
+def test_a_woken_program_goes_on_when_no_frame_waits_any_more():
+    """All are on one CPU, and softirqs go first."""
+    fabric = Fabric(CostModel({Kind.ROUTE: 1.0}))
+    waiter = fabric.env.event()
+    went_on = []
+    waiter.callbacks.append(lambda _: went_on.append(fabric.now))
+    fabric.walk(iter([Wake(waiter), *(Handoff(Sink(), Packet()) for _ in range(3))]))
+    fabric.env.run(until=10)
+    assert went_on == [3.0]
+
+
+def test_a_system_call_is_over_when_the_softirqs_are_through_that_it_set_off():
+    fabric = Fabric(CostModel({Kind.ROUTE: 1.0, Kind.SEND: 0.5}))
+    ended = []
+
+    def program():
+        yield fabric.call(iter([Step(Kind.SEND, "a"), Handoff(Sink(), Packet())]))
+        ended.append(fabric.now)
+        yield fabric.call(iter([Step(Kind.SEND, "a")]))
+        ended.append(fabric.now)
+
+    fabric.spawn(program())
+    fabric.env.run(until=10)
+    assert ended == [1.5, 2.0]

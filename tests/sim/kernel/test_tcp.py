@@ -1,6 +1,8 @@
 import pytest
 
 from sim.fabric.fabric import Fabric
+from sim.kernel.datagram import PingSocket
+from sim.kernel.effects import Handoff
 from sim.kernel.tcp import TcpSocket
 from sim.kernel.tcp_states import State
 from sim.packet import TcpFlag, flag_names, ip
@@ -114,3 +116,38 @@ def test_a_syn_that_is_overdue_goes_out_once_more_when_the_host_is_unreachable(l
     fabric.env.run(until=3.5)
     arp = [s for s in fabric.trace() if s.kind is Kind.SEEN and s.point == "a:eth0" and s.packet.arp]
     assert len(arp) == asked and sock.error is Outcome.HOST_UNREACHABLE
+
+
+def test_what_comes_for_a_socket_during_its_system_call_is_served_when_that_gives_it_back():
+    """connect(2) still has the socket when both copies of the SYN/ACK come: no answer is between them."""
+    a, b = pair()
+    listener = TcpSocket(b, 0, 80)
+    listener.listen()
+    fabric, sock = Fabric(), TcpSocket(a, 0, 20000)
+
+    def twice(effects):
+        for item in effects:
+            yield item
+            if isinstance(item, Handoff):
+                yield Handoff(item.device, item.packet.copy(), item.port)
+
+    fabric.walk(PingSocket(a, 1).send(ip("10.0.0.2"), 1, b"", 0.0))  # so that both know each other's MAC address
+    fabric.env.run(until=0.1)
+    fabric.walk(twice(sock.connect(ip("10.0.0.2"), 80, fabric.now)))
+    fabric.env.run(until=0.2)
+    assert flags_at(fabric, "a:eth0") == ["SYN", "SYN|ACK", "SYN|ACK", "ACK", "ACK"]
+    assert not sock.locked and sock.state is State.ESTABLISHED
+
+
+@pytest.mark.parametrize("peer_first", [False, True])
+def test_so_linger_without_seconds_resets_what_is_left_of_a_connection(peer_first):
+    fabric, sock, listener = connected()
+    child = listener.inbox[0]
+    if peer_first:
+        fabric.walk(child.close(fabric.now))
+        fabric.env.run(until=fabric.now + 0.01)
+        assert sock.state is State.CLOSE_WAIT
+    fabric.walk(sock.close(fabric.now, abort=True))
+    fabric.env.run(until=fabric.now + 0.01)
+    assert flags_at(fabric, "a:eth0")[-1] == "RST|ACK"
+    assert (sock.state, child.state) == (State.CLOSED, State.CLOSED)
