@@ -13,9 +13,9 @@ kernel wrote only the folded sum of the pseudo-header and left the rest to a dev
 (CHECKSUM_PARTIAL, Documentation/networking/checksum-offloads.rst). "bad" is neither that nor "valid". One segment in
 65535 has a pseudo-header's sum that happens to be the right checksum too; which of the two it is the kernel says beside
 the frame (`unfinished`, from TP_STATUS_CSUMNOTREADY). Of an ICMP error's quote it says nothing: there such a sum counts
-as partial, which is what quotes of a socket's packets mostly are. Around an inner
-packet whose checksum is still partial, VXLAN's is the sum that will be right once the inner one is filled in (local
-checksum offload, the same document): that is "valid" too.
+as partial, which is what quotes of a socket's packets mostly are. Around an inner packet whose checksum is still
+partial, VXLAN's is the sum that will be right once the inner one is filled in (local checksum offload, the same
+document): that is "valid" too.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 
 # A hypervisor may take the CPU away in the middle of any example: how long one takes says nothing about what it tests.
 settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For .ci/run, which says the same twice of the same code. Who runs `make test` looks further with each run.
 settings.register_profile("ci", settings.get_profile("any-machine"), derandomize=True, database=None)
-"""For .ci/run: it says the same twice of the same code. Who runs `make test` looks further with each run."""
 settings.load_profile("any-machine")
 
 REQUIRE_LIVE = os.environ.get("HOPCAST_REQUIRE_LIVE", "") not in ("", "0")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -52,8 +53,7 @@ def main() -> int:
         return subprocess.run(given.command, check=False).returncode
     finally:
         for child in stallers:
-            with suppress(ProcessLookupError):
-                os.kill(child, 9)
+            os.kill(child, signal.SIGKILL)  # not yet waited for, so the pid is still its own
             os.waitpid(child, 0)
 
 

@@ -85,9 +85,9 @@ class TcpSocket(Socket):
         """close(2), orderly: a FIN after what was sent. A listener, or a connection not yet made, just goes. `abort`:
         with SO_LINGER and no seconds, which resets what is left of the connection (`tcp_disconnect`)."""
         self.orphan = True
-        if (abort and self.state in RESET_BY_ABORT) or (
-                self.state is State.ESTABLISHED and self.inbox and not self.eof):
-            # unread data: the peer must learn that it was thrown away (tcp_close, RFC 2525 2.17)
+        # of unread data the peer must learn that it was thrown away (tcp_close, RFC 2525 2.17)
+        unread = self.state is State.ESTABLISHED and self.inbox and not self.eof
+        if unread or (abort and self.state in RESET_BY_ABORT):
             yield from self._emit(self.snd_nxt, TcpFlag.RST | TcpFlag.ACK, b"", now)
             self._gone()
             return
