@@ -20,8 +20,9 @@ from rich.text import Text
 from experiments import render
 from experiments.lab_commands import lab_app
 from experiments.performance import commands as performance
+from experiments.project_options import Project, reads_project
 from experiments.terminal import Commands, complain, on_stderr, say_notes, show, show_json, terminal
-from sim import compose, questions
+from sim import questions
 from sim.errors import LabError, PlumbError, SpecError
 from sim.fabric.costs import CostModel
 from sim.predict import Prediction
@@ -35,7 +36,6 @@ app = typer.Typer(
 )
 app.add_typer(lab_app, name="lab")
 
-File = Annotated[Path, typer.Argument(help="a Compose file, or the folder that has one", show_default=False)]
 Costs = Annotated[Path | None, typer.Option(
     "--costs", help="what each step costs, as make bench writes it: results/costs/….json", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
@@ -93,9 +93,10 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
-def predict(file: File, costs: Costs = None, json: Json = False) -> None:
+@reads_project()
+def predict(project: Project, costs: Costs = None, json: Json = False) -> None:
     """Who reaches whom, by which way it fails, and why: no root, no engine, no network needed."""
-    spec, model = compose.load(file), prices(costs)
+    spec, model = project.spec(), prices(costs)
     forecast = forecast_of(spec, costs=model)
     if json:
         from experiments.verify import question_as_dict
@@ -116,12 +117,12 @@ def predict(file: File, costs: Costs = None, json: Json = False) -> None:
 
 
 @app.command()
+@reads_project(file=False)
 def walk(
-    file: File,
-    source: Annotated[str, typer.Argument(
-        metavar="SRC", help="a container, service, host or client", show_default=False)],
-    target: Annotated[str, typer.Argument(
-        metavar="DST", help="who is asked: web, web:80, 172.17.0.2, dns:53/udp", show_default=False)],
+    project: Project,
+    words: Annotated[list[str], typer.Argument(
+        metavar="[FILE] SRC DST", help="SRC: a container, service, host or client; DST: who is asked: web, web:80, "
+        "172.17.0.2, dns:53/udp", show_default=False)],
     port: Annotated[int | None, typer.Option(
         min=1, max=65535, help="port, if DST has none", show_default=False)] = None,
     probe: Annotated[ProbeKind | None, typer.Option(help="instead of what DST suggests", show_default=False)] = None,
@@ -136,7 +137,10 @@ def walk(
     """Hop by hop, what happens to the packets of one question, which headers change, and what decides."""
     from experiments.walk import flights, why
 
-    spec, model = compose.load(file), prices(costs)
+    if not 2 <= len(words) <= 3:
+        raise typer.BadParameter("should be [FILE] SRC DST")
+    *file, source, target = words
+    spec, model = project.at(*file).spec(), prices(costs)
     if port and ":" in target:
         raise SpecError(f"two ports: {target!r} has one, --port {port} is another", mend="give it once")
     question = questions.ask(spec, source, f"{target}:{port}" if port else target, probe=probe.value if probe else "",
@@ -155,8 +159,9 @@ def walk(
 
 
 @app.command()
+@reads_project()
 def verify(
-    file: File,
+    project: Project,
     out: Annotated[Path | None, typer.Option(help="also write data.json, summary.md and plots there")] = None,
     vm: Annotated[bool | None, typer.Option(
         "--vm/--no-vm", help="measure in a micro-VM, or not; else if this machine can't", show_default=False)] = None,
@@ -167,7 +172,7 @@ def verify(
     from experiments.verify import verify as verify_spec
     from live.doctor import examine
 
-    spec = compose.load(file)
+    spec = project.spec()
     forecast_of(spec, questions=())  # what the engine would refuse is said before a lab is built
     measuring = micro_vm.place(spec, examine(), vm, lambda what: print(what, file=sys.stderr))
     if not json:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import results
-from sim import compose
+from experiments.project_options import Project, reads_project
 from sim.errors import LabError, SpecError
 from sim.spec import Host, Spec
 
@@ -27,18 +26,21 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else"
 
 
 @lab_app.command()
+@reads_project()
 def up(
-    file: Annotated[Path | None, typer.Argument(
-        help="a Compose file to deploy; without one: a host and a client, empty", show_default=False)] = None,
+    project: Project,
     hosts: Annotated[int, typer.Option(min=1, max=50, help="without a file: how many, h1, h2, …")] = 1,
     swarm: Annotated[bool, typer.Option("--swarm", help="they form a swarm, the first one its manager")] = False,
     vm: Annotated[bool, typer.Option("--vm", help="in a micro-VM: no root, and a kernel that has everything")] = False,
     json: Json = False,
 ) -> None:
-    """Bring up a lab and leave it: hosts and clients in namespaces of their own, an engine on each host."""
-    if file and hosts > 1:
-        raise SpecError(f"{file} says itself which hosts there are", where="--hosts", mend="leave --hosts out")
-    spec = (compose.load(file) if file else _empty(hosts)).model_copy(update={"swarm": swarm})
+    """Bring up a lab and leave it: hosts and clients in namespaces of their own, an engine on each host.
+
+    With a FILE that is deployed; without one there are a host and a client, empty."""
+    if project.said and hosts > 1:
+        raise SpecError(f"{project.first} says itself which hosts there are", where="--hosts",
+                        mend="leave --hosts out")
+    spec = (project.spec() if project.said else _empty(hosts)).model_copy(update={"swarm": swarm})
 
     def say(what: str) -> None:
         if not json:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ from sim.compose.asked import read_questions
 from sim.compose.containers import check_replicas, containers_of, image_listens, one_listener_a_port
 from sim.compose.document import Item, parse
 from sim.compose.extension import TOP_KEYS, read_faults, read_machines
-from sim.compose.interpolation import Variables, read_env_file
+from sim.compose.files import STDIN, Found, find, text_of
+from sim.compose.interpolation import Variables
 from sim.compose.networks import read_network
 from sim.compose.ports import HostPortRanges
 from sim.compose.services import Service, in_start_order, read_service
@@ -46,31 +47,29 @@ from sim.spec import Service as SwarmService
 
 __all__ = ["default_questions", "load", "loads", "parse_target"]
 
-FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-"""Where Compose looks in a folder, in this order."""
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-def load(path: str | Path, *, environment: Mapping[str, str] | None = None) -> Spec:
-    """The Spec of a Compose file, or of the one in a folder. Raises SpecError."""
-    path = Path(path)
-    if path.is_dir():
-        found = [path / name for name in FILE_NAMES if (path / name).is_file()]
-        if not found:
-            raise SpecError(
-                "no Compose file in this folder", where=str(path), mend=f"it should be called {FILE_NAMES[0]}"
-            )
-        path = found[0]
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        near = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        raise SpecError("no such file", where=str(path), mend=did_you_mean(path.name, near)) from None
-    except UnicodeDecodeError:
-        raise SpecError("not a text file in UTF-8", where=str(path), mend="give a Compose file") from None
-    except OSError as error:
-        raise SpecError(f"can't be read: {error.strerror}", where=str(path)) from None
-    return loads(text, file=str(path), directory=path.parent, environment=environment)
+def load(
+    *files: str | Path,
+    profiles: Sequence[str] = (),
+    name: str = "",
+    directory: str | Path | None = None,
+    env_files: Sequence[str | Path] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Spec:
+    """The Spec of a project: of the one in a folder, of a Compose file, or of several that are merged in their order
+    (`-` is stdin); without any, of the one that Compose would find from here.
+
+    The options are Compose's: `profiles` that are on (--profile), the project's `name` (-p), its `directory`
+    (--project-directory), `env_files` instead of `.env`. `environment` is os.environ when not given. Raises SpecError.
+    """
+    given = dict(os.environ if environment is None else environment)
+    found = find(files, directory=directory, env_files=env_files, environment=given)
+    if len(found.files) > 1:
+        raise SpecError("several files", where=found.files[1], mend="give one")
+    (file,) = found.files
+    return _spec(parse(text_of(file), file), file, found, profiles, name)
 
 
 def loads(
@@ -82,14 +81,18 @@ def loads(
 ) -> Spec:
     """The Spec of a Compose file's text. `directory` is where `.env` is, and gives the project's name; `environment` is
     os.environ when not given. Raises SpecError."""
-    env_file = read_env_file(Path(directory) / ".env") if directory is not None else {}
-    variables = Variables({**env_file, **(os.environ if environment is None else environment)})
-    root = parse(text, file)
+    given = dict(os.environ if environment is None else environment)
+    found = find([STDIN], directory=directory, environment=given) if directory else Found((file,), None, given)
+    return _spec(parse(text, file), file, found, (), "")
+
+
+def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: str) -> Spec:
+    variables = Variables(found.variables)
     top = _top(root)
-    project = _project_name(top, variables, directory)
+    project = _project_name(top, variables, found.directory, name)
     ignored: dict[str, list[str]] = {key: [] for key in keys.IGNORED_TOP if key in top}
-    notes: list[str] = []
-    services, disabled = _services(top.get("services"), root, variables, ignored)
+    notes = list(found.notes)
+    services, disabled = _services(top.get("services"), root, variables, profiles, ignored)
     extension = variables.fill(top["x-hopcast"]).fields(TOP_KEYS, of="x-hopcast") if "x-hopcast" in top else {}
     declared = variables.fill(top["networks"]).mapping() if "networks" in top else {}
     stacked = decide(extension.get("stack"), services, declared, notes)
@@ -167,38 +170,43 @@ def _top(root: Item) -> dict[str, Item]:
     return top
 
 
-def _project_name(top: dict[str, Item], variables: Variables, directory: str | Path | None) -> str:
-    """As Compose: COMPOSE_PROJECT_NAME, else `name`, else the folder's name made to fit."""
-    given = variables.values.get("COMPOSE_PROJECT_NAME") or (
-        variables.fill(top["name"]).text() if "name" in top else ""
-    )
-    if given:
+def _project_name(top: dict[str, Item], variables: Variables, folder: Path | None, wanted: str) -> str:
+    """As Compose: -p, COMPOSE_PROJECT_NAME, else `name` made to fit, else the folder's name made to fit."""
+    mend = "use small letters, digits, - and _, a letter or digit first"
+    for given, where in ((wanted, "--project-name"),
+                         (variables.values.get("COMPOSE_PROJECT_NAME"), "COMPOSE_PROJECT_NAME")):
+        if given:
+            if not PROJECT_NAME.fullmatch(given):
+                raise SpecError(f"{given!r} is no name for a project", where=where, mend=mend)
+            return given
+    if "name" in top and (given := variables.fill(top["name"]).text()):
         if not PROJECT_NAME.fullmatch(given):
-            problem, mend = (
-                f"{given!r} is no name for a project",
-                "use small letters, digits, - and _, a letter or digit first",
-            )
-            if variables.values.get("COMPOSE_PROJECT_NAME"):
-                raise SpecError(problem, where="COMPOSE_PROJECT_NAME", mend=mend)
-            top["name"].fail(problem, mend)
+            top["name"].fail(f"{given!r} is no name for a project", mend)
         return given
-    folder = Path(directory).resolve().name if directory is not None else ""
-    return re.sub(r"[^a-z0-9_-]", "", folder.lower()).lstrip("_-") or "hopcast"
+    return _fitting(folder.resolve().name if folder is not None else "") or "hopcast"
+
+
+def _fitting(name: str) -> str:
+    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")
 
 
 def _services(
-    item: Item | None, root: Item, variables: Variables, ignored: dict[str, list[str]]
+    item: Item | None,
+    root: Item,
+    variables: Variables,
+    profiles: Sequence[str],
+    ignored: dict[str, list[str]],
 ) -> tuple[dict[str, Service], list[str]]:
     """The services that run, and the names of those whose profiles are off."""
     if item is None or not item.mapping():
         (item or root).fail("no services", "declare at least one under `services:`")
-    active = {name.strip() for name in variables.values.get("COMPOSE_PROFILES", "").split(",")}
+    active = set(profiles) or {name.strip() for name in variables.values.get("COMPOSE_PROFILES", "").split(",")}
     services, disabled = {}, []
     for name, entry in item.mapping().items():
         entry_ignored: dict[str, list[str]] = {}
         service = read_service(name, entry, variables, entry_ignored)
-        profiles = {profile.value for profile in service.texts("profiles")}
-        if profiles and "*" not in active and not profiles & active:
+        wanted = {profile.value for profile in service.texts("profiles")}
+        if wanted and "*" not in active and not wanted & active:
             disabled.append(name)
             continue
         services[name] = service

@@ -83,7 +83,7 @@ def test_a_port_twice_is_one_line(compose: str) -> None:
 @pytest.mark.parametrize(("arguments", "wrong", "where"), [
     (("walk", "FILE", "client", "web", "--port", "70000"), "--port", "hopcast walk --help"),
     (("walk", "FILE", "client", "web", "--probe", "smoke"), "smoke", "hopcast walk --help"),
-    (("predict",), "'file'", "hopcast predict --help"),
+    (("walk", "FILE"), "[FILE] SRC DST", "hopcast walk --help"),
     (("predict", "--nix", "FILE"), "--nix", "hopcast predict --help"),
     (("verfy", "FILE"), "'verify'?", "hopcast --help"),
     (("lab", "up", "--hosts", "0"), "--hosts", "hopcast lab up --help"),

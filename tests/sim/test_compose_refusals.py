@@ -127,7 +127,6 @@ BAD: list[tuple[str, list[str]]] = [
         ["c.yaml:4: services.web.hostname: the variable X is required: give it; set it in"],
     ),
     (WEB + "    hostname: ${X", ["invalid interpolation '${X'"]),
-    (WEB + "    hostname: $(x)", ["write $$ for a dollar sign"]),
     (WEB + "    hostname: !reset x", ["the tag '!reset' is not modelled"]),
     (
         WEB + "networks: {a: {driver: brigde}}",
