@@ -1,27 +1,26 @@
 """`hopcast`: the commands. Tables go to stdout, progress and complaints to stderr; `--json` prints JSON only.
 
 Exit codes: 0 all agreed (or nothing to compare), 1 prediction and measurement disagree, 2 the input is wrong, 3 it
-can't be done here, 4 a measured time is no reference, 130 interrupted, 141 the reader of the pipe has gone.
-A mistake is one line, never a traceback.
+can't be done here, 4 a measured time is no reference, 70 nobody foresaw it, 130 interrupted, 141 the reader of the pipe
+has gone. A mistake is one line, never a traceback (`door.py`).
 Whatever needs the live half or matplotlib is imported by the command that needs it: predicting starts fast.
 """
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.measure import Measurement
-from rich.text import Text
 
 from experiments import render
+from experiments.door import Commands, complain, debug, open_streams
 from experiments.lab_commands import lab_app
 from experiments.performance import commands as performance
 from experiments.project_options import Project, reads_project
-from experiments.terminal import Commands, complain, on_stderr, say_notes, show, show_json, terminal
+from experiments.terminal import Text, on_stderr, say, say_notes, show, show_json, terminal
 from sim import questions
 from sim.errors import LabError, PlumbError, SpecError
 from sim.fabric.costs import CostModel
@@ -31,14 +30,23 @@ from sim.spec import Spec
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
-    help="Forecasts every hop of Docker networking, then proves the forecast on real Docker Engines.",
-    epilog="Exit codes: 0 agreed, 1 disagreed, 2 bad input, 3 can't run here, 4 too busy for a reference.",
+    epilog="Exit codes: 0 agreed, 1 disagreed, 2 bad input, 3 can't run here, 4 too busy for a reference, "
+           "70 unforeseen.",
 )
 app.add_typer(lab_app, name="lab")
 
 Costs = Annotated[Path | None, typer.Option(
     "--costs", help="what each step costs, as make bench writes it: results/costs/….json", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+
+
+@app.callback()
+def options(
+    debugging: Annotated[bool, typer.Option(
+        "--debug", help="a traceback of what nobody foresaw (also HOPCAST_DEBUG=1)", show_default=False)] = False,
+) -> None:
+    """Forecasts every hop of Docker networking, then proves the forecast on real Docker Engines."""
+    debug(debugging)
 
 
 class ProbeKind(StrEnum):
@@ -174,7 +182,7 @@ def verify(
 
     spec = project.spec()
     forecast_of(spec, questions=())  # what the engine would refuse is said before a lab is built
-    measuring = micro_vm.place(spec, examine(), vm, lambda what: print(what, file=sys.stderr))
+    measuring = micro_vm.place(spec, examine(), vm, say)
     if not json:
         say_notes(spec.notes)
     with on_stderr() as progress:
@@ -219,4 +227,5 @@ performance.register(app)
 
 def main() -> None:
     """The entry point of the distribution."""
+    open_streams()
     app(prog_name="hopcast")

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from experiments import results
+from experiments import terminal
 from experiments.project_options import Project, reads_project
+from experiments.terminal import show, show_json, tell
 from sim.errors import LabError, SpecError
 from sim.spec import Host, Spec
 
@@ -44,7 +44,7 @@ def up(
 
     def say(what: str) -> None:
         if not json:
-            print(what, file=sys.stderr)
+            terminal.say(what)
 
     if vm:
         _up_in_vm(spec, say, json)
@@ -59,14 +59,14 @@ def up(
         record = lab.record
     row = describe(record)
     if json:
-        sys.stdout.write(results.to_json(row))
+        show_json(row)
         return
-    print(f"lab {row['run']} is up")
+    tell(f"lab {row['run']} is up")
     for label, url in row["engines"].items():
-        print(f"  {label}: docker -H {url} ps")
+        tell(f"  {label}: docker -H {url} ps")
     for label, namespace in row["namespaces"].items():
-        print(f"  {label}: nsenter --net=/run/netns/{namespace}")
-    print(f"  end it with: hopcast lab down {row['run']}")
+        tell(f"  {label}: nsenter --net=/run/netns/{namespace}")
+    tell(f"  end it with: hopcast lab down {row['run']}")
 
 
 def _empty(hosts: int) -> Spec:
@@ -82,12 +82,12 @@ def _up_in_vm(spec: Spec, say: Callable[[str], None], json: bool) -> None:
     with micro_vm.standing(spec, say, keep=True) as guest:
         row = guest.record.as_dict()
     if json:
-        sys.stdout.write(results.to_json(row))
+        show_json(row)
         return
-    print(f"lab {row['run']} is up in a {row['where']}")
+    tell(f"lab {row['run']} is up in a {row['where']}")
     for host in row["hosts"]:
-        print(f"  {host}: hopcast lab exec {row['run']} --on {host} docker ps")
-    print(f"  end it with: hopcast lab down {row['run']}")
+        tell(f"  {host}: hopcast lab exec {row['run']} --on {host} docker ps")
+    tell(f"  end it with: hopcast lab down {row['run']}")
 
 
 @lab_app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -114,11 +114,11 @@ def image(
     """Build the micro-VM's image, if it is not there: Debian's packages and this project, as any user."""
     from live.vm import image as images
 
-    built = images.ready(lambda what: None if json else print(what, file=sys.stderr), fresh=fresh).as_dict()
+    built = images.ready(lambda what: None if json else terminal.say(what), fresh=fresh).as_dict()
     if json:
-        sys.stdout.write(results.to_json(built))
+        show_json(built)
         return
-    print(f"{built['folder']}: {built['bytes'] >> 20} MB; Linux {built['kernel']}, Docker Engine {built['engine']}, "
+    tell(f"{built['folder']}: {built['bytes'] >> 20} MB; Linux {built['kernel']}, Docker Engine {built['engine']}, "
           f"{len(built['debs'])} Debian packages, {len(built['wheels'])} Python packages")
 
 
@@ -134,10 +134,10 @@ def status(json: Json = False) -> None:
     rows += [{"run": run, "state": "left over", "engines": {}, "namespaces": {}, "name": ""}
              for run in cleanup.present() if run not in known]
     if json:
-        sys.stdout.write(results.to_json({"labs": rows}))
+        show_json({"labs": rows})
         return
     if not rows:
-        print("no lab is up")
+        tell("no lab is up")
         return
     table = Table()
     for heading in ("lab", "state", "topology", "engines", "namespaces"):
@@ -145,7 +145,7 @@ def status(json: Json = False) -> None:
     for row in rows:
         table.add_row(row["run"], row["state"], row["name"], "\n".join(row["engines"].values()) or row.get("where", ""),
                       "\n".join(row["namespaces"].values()))
-    Console().print(table)
+    show(table)
 
 
 @lab_app.command()
@@ -169,11 +169,11 @@ def down(
         ended = [run]
     left = [r for r in ([run] if run else present) if r not in ended]
     if json:
-        sys.stdout.write(results.to_json({"ended": ended, "in_use": left}))
+        show_json({"ended": ended, "in_use": left})
     else:
-        print(f"ended: {', '.join(ended)}" if ended else "nothing to end")
+        tell(f"ended: {', '.join(ended)}" if ended else "nothing to end")
         if left:
-            print(f"in use, not ended: {', '.join(left)} (--force ends them)")
+            tell(f"in use, not ended: {', '.join(left)} (--force ends them)")
     if run and left:
         raise typer.Exit(LabError.exit_code)
 

@@ -11,9 +11,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
-from rich.text import Text
 
 from experiments.compare import LEVELS, Check, Totals, describe_ways
+from experiments.terminal import Text
 from experiments.walk import Flight, Hop, flights, told, why
 from sim.predict import Prediction
 from sim.spec import Question, Spec
@@ -112,7 +112,7 @@ def matrix(spec: Spec, questions: Sequence[Question], answers: Sequence[Answer])
     for heading in ("from", *targets):
         table.add_column(heading, no_wrap=True)
     for source in sources:
-        row: list[Text] = []
+        row: list[RenderableType] = []
         for target in targets:
             ends = dict.fromkeys(cells.get((source, target), []))
             row.append(Text("\n").join(Text(end.value, COLOURS[end]) for end in ends) if ends else Text("·", "dim"))

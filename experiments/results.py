@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from experiments.printable import valid_json
 from sim.errors import HopcastError
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -30,7 +31,7 @@ def folder(name: str) -> Path:
 
 def to_json(data: Any) -> str:
     """Sorted keys, one space of indent, a newline at the end. TypeError for what is no JSON."""
-    return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return valid_json(json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -60,7 +61,7 @@ def write_json(path: Path, data: Any) -> Path:
 def read_json(path: Path) -> Any:
     """A result that was written before. ResultsError where there is none, or it is not JSON."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ResultsError(f"can't read {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -5,15 +5,13 @@ Exit code 4: the run was made and written down, but the machine was too busy for
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from experiments import results
-from experiments.terminal import on_stderr
+from experiments.terminal import on_stderr, say, show_json, tell
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,10 +28,6 @@ STUDIES = {
 """Command -> what it tells; the module has the name with underscores."""
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
-
-
-def say(what: str) -> None:
-    print(what, file=sys.stderr)
 
 
 def register(app: typer.Typer) -> None:
@@ -54,9 +48,9 @@ def register(app: typer.Typer) -> None:
             done, code = ((bench.fit_again(again, out, say, progress), 0) if again
                           else bench.calibrate(out, rounds, say, progress))
         if json:
-            sys.stdout.write(results.to_json(done.as_dict()))
+            show_json(done.as_dict())
         else:
-            print(*bench.told(done), sep="\n")
+            tell(*bench.told(done))
         raise typer.Exit(code)
 
     @app.command()
@@ -89,14 +83,14 @@ def register(app: typer.Typer) -> None:
                 say(f"left as it is: {error}")
                 continue
             if json:
-                sys.stdout.write(results.to_json(data))
+                show_json(data)
             else:
-                print(f"{data['title']}.")
+                tell(f"{data['title']}.")
             code = max(code, written.exit_code)
         if name == "all" and out is None:
             from experiments.performance import scorecard
 
-            print(scorecard.summary(scorecard.write(list(STUDIES), costs=costs)))
+            tell(scorecard.summary(scorecard.write(list(STUDIES), costs=costs)))
         raise typer.Exit(code)
 
 
