@@ -107,7 +107,7 @@ def test_the_exit_codes_of_the_documents_are_those_of_the_errors() -> None:
     from sim.errors import LabError, PlumbError, SpecError
 
     table = dict(re.findall(r"^\| (\d+) \| (.+) \|$", documents(), re.MULTILINE))
-    assert set(table) == {"0", "1", "2", "3", "4", "130", "141"}
+    assert set(table) == {"0", "1", "2", "3", "4", "70", "130", "141"}
     assert "input" in table[str(SpecError("x").exit_code)] and "input" in table[str(PlumbError("x").exit_code)]
     assert "can't be done here" in table[str(LabError("x").exit_code)]
 
