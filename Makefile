@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SEEDS  ?= 1 2 3 4 5 6 7 8 9 10
+FILES  ?=
 STAMP  := $(VENV)/.installed
 
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test lint bench fuzz stalled goldens clean
+.PHONY: help setup packages demo test lint bench fuzz stalled mutants goldens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,10 @@ fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SE
 
 stalled: setup ## the live tests on a machine whose CPUs are taken away now and then, as by a busy hypervisor (root)
 	@$(BIN)/python -m tests.stalls $(BIN)/python -m pytest -m live
+
+mutants: setup ## change the model one expression at a time: which changes does no unit test notice? FILES="sim/kernel/nat.py"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	@$(BIN)/python -m tests.mutants $(FILES)
 
 goldens: setup ## take tests/goldens/ from a real engine again (root)
 	@$(BIN)/python tests/goldens/regenerate.py

@@ -1,5 +1,5 @@
 from sim.kernel.datagram import PingSocket
-from sim.packet import ip
+from sim.packet import IPv4, Packet, Proto, Udp, dotted, ip
 from sim.trace import Kind
 from tests.sim.kernel.machines import drops, seen, settle, switched
 
@@ -97,3 +97,31 @@ def test_frame_up_to_the_host_passes_prerouting_once():
     steps = settle(ping(c1, "10.0.0.254"))
     up = [s for s in steps if s.kind is Kind.RULE and s.where == "host" and "raw" in s.detail]
     assert len(up) == 1
+
+
+def hairpinned():
+    """c1 and c2 on a sniffed bridge whose host turns UDP for itself on port 8080 to c2's port 80."""
+    host, bridge, (c1, c2, _) = switched()
+    bridge.promiscuous = True
+    host.sysctls["net.ipv4.ip_forward"] = "1"
+    host.iptables("-t nat -A PREROUTING -p udp -d 10.0.0.254 --dport 8080 -j DNAT --to-destination 10.0.0.2:80")
+    for box in (c1, c2):
+        settle(ping(box, "10.0.0.254"))
+    return host, c1
+
+
+def test_sniffed_bridge_doubles_a_hairpin_and_its_copy_belongs_to_no_connection():
+    host, c1 = hairpinned()
+    host.iptables("-t nat -A POSTROUTING -s 10.0.0.1 -d 10.0.0.2 -p udp -j MASQUERADE")
+    steps = settle(c1.ip.output(Packet(ip=IPv4(ip("10.0.0.1"), ip("10.0.0.254"), Proto.UDP), l4=Udp(20000, 8080)), 0.0))
+    arrived = [s.packet for s in steps if s.kind is Kind.SEEN and s.point == "c2:eth0" and s.way == "in"]
+    assert sorted(dotted(p.ip.src) for p in arrived if isinstance(p.l4, Udp)) == ["10.0.0.1", "10.0.0.254"]
+    assert len([e for e in host.netfilter.conntrack.entries() if e.original.proto == Proto.UDP]) == 1
+
+
+def test_sniffed_bridge_doubles_nothing_that_was_for_a_container_from_the_start():
+    _host, bridge, (c1, *_) = switched()
+    bridge.promiscuous = True
+    settle(ping(c1, "10.0.0.2"))
+    steps = settle(ping(c1, "10.0.0.2"))
+    assert seen(steps, "ICMP echo-request").count("c2:eth0 in") == 1

@@ -65,6 +65,16 @@ def test_bridge_has_the_carrier_of_its_ports() -> None:
     assert not bridge.carrier
 
 
+def test_bridge_has_no_carrier_while_its_only_port_is_down() -> None:
+    host, inside = Netns("host"), Netns("inside")
+    VxlanDevice("vxlan0", inside, "mac(inside:vxlan0)", host, 4097)
+    bridge = inside.add_bridge("br0", "mac(inside:br0)")
+    inside.enslave("br0", "vxlan0")
+    assert bridge.carrier
+    inside.link_set("vxlan0", up=False)
+    assert inside.device("vxlan0").carrier and not bridge.carrier
+
+
 def test_what_stands_on_a_parent_has_the_parents_carrier() -> None:
     left, right = machines()
     box = Netns("box")

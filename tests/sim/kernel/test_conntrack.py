@@ -118,6 +118,161 @@ def test_a_udp_exchange_that_goes_on_becomes_a_stream_with_a_longer_time_out() -
     assert only(table).status & Status.ASSURED
 
 
+def test_a_udp_exchange_is_no_stream_within_its_first_two_seconds() -> None:
+    table = Conntrack()
+    passes(table, udp(), 10.0)
+    passes(table, udp(back=True), 10.5)
+    for now in (11.5, 12.0):
+        passes(table, udp(), now)
+        assert only(table).expires == now + 30
+        assert not only(table).status & Status.ASSURED
+    passes(table, udp(), 12.1)
+    assert only(table).expires == 12.1 + 120
+    assert only(table).status & Status.ASSURED
+
+
+def test_a_udp_flow_that_nobody_answers_is_no_stream_however_long_it_lasts() -> None:
+    table = Conntrack()
+    for now in (0.0, 3.0, 6.0):
+        assert passes(table, udp(), now) is CtInfo.NEW
+        assert only(table).expires == now + 30
+    assert not only(table).status & Status.ASSURED
+
+
+def test_a_protocol_that_nobody_tracks_is_remembered_for_ten_minutes() -> None:
+    table, sctp = Conntrack(), 132
+    assert passes(table, Packet(ip=IPv4(A, B, sctp)), 5.0) is CtInfo.NEW
+    assert only(table).expires == 605.0
+    assert passes(table, Packet(ip=IPv4(B, A, sctp)), 6.0) is CtInfo.ESTABLISHED_REPLY
+
+
+def test_a_tcp_connection_is_assured_when_its_handshake_is_acknowledged_and_not_before() -> None:
+    table = Conntrack()
+    for packet in (tcp(SYN), tcp(SYN | ACK, back=True)):
+        passes(table, packet)
+        assert not only(table).status & Status.ASSURED
+    passes(table, tcp(ACK))
+    assert only(table).status & Status.ASSURED
+    table = Conntrack()
+    for packet in (tcp(SYN), tcp(SYN | ACK, back=True), tcp(RST)):
+        passes(table, packet)
+    assert not only(table).status & Status.ASSURED
+
+
+def established() -> Conntrack:
+    table = Conntrack()
+    for packet in (tcp(SYN), tcp(SYN | ACK, back=True), tcp(ACK)):
+        passes(table, packet)
+    return table
+
+
+def test_a_port_pair_whose_client_sent_a_reset_can_be_used_again_at_once() -> None:
+    table = established()
+    old = only(table)
+    passes(table, tcp(RST))
+    assert passes(table, tcp(SYN)) is CtInfo.NEW
+    assert only(table) is not old
+
+
+def test_a_port_pair_whose_server_sent_a_reset_is_not_reopened_by_the_next_syn() -> None:
+    table = established()
+    old = only(table)
+    passes(table, tcp(RST, back=True))
+    assert passes(table, tcp(SYN)) is CtInfo.ESTABLISHED
+    assert only(table) is old and old.tcp is TcpState.CLOSE
+
+
+def test_a_handshake_on_a_stale_entry_brings_conntrack_back_into_step() -> None:
+    table = established()
+    opening = tcp(SYN, seq=1000)
+    opening.payload = b"hello"
+    assert passes(table, opening) is CtInfo.ESTABLISHED
+    assert only(table).tcp is TcpState.ESTABLISHED
+    assert passes(table, tcp(SYN | ACK, back=True, ack=1006)) is CtInfo.ESTABLISHED_REPLY
+    assert only(table).tcp is TcpState.SYN_RECV
+    assert only(table).expires == TIMEOUTS[TcpState.SYN_RECV]
+
+
+def test_a_syn_ack_that_answers_no_syn_seen_leaves_the_state_alone() -> None:
+    table = established()
+    assert passes(table, tcp(SYN, seq=1000)) is CtInfo.ESTABLISHED
+    assert passes(table, tcp(SYN | ACK, back=True, ack=7)) is CtInfo.ESTABLISHED_REPLY
+    assert only(table).tcp is TcpState.ESTABLISHED
+    table = established()
+    assert passes(table, tcp(SYN | ACK, back=True, ack=0)) is CtInfo.ESTABLISHED_REPLY
+    assert only(table).tcp is TcpState.ESTABLISHED
+
+
+def test_only_the_first_packet_of_a_connection_starts_one() -> None:
+    table = Conntrack()
+    assert table.track(udp(), 0.0)
+    for packet in (
+        Packet(ip=IPv4(A, B, Proto.UDP, offset=1480)),  # a later fragment has no tuple
+        tcp(SYN | FIN),
+        ping(IcmpType.ECHO_REPLY, B, A),
+        unreachable(udp(), A),
+    ):
+        assert not table.track(packet, 0.0), packet
+
+
+def test_an_icmp_error_that_quotes_nothing_or_a_later_fragment_is_invalid() -> None:
+    table = Conntrack()
+    passes(table, udp())
+    bare = Packet(ip=IPv4(ROUTER, A, Proto.ICMP), l4=Icmp(IcmpType.DEST_UNREACH, Unreach.HOST))
+    assert passes(table, bare) is None
+    assert passes(table, unreachable(Packet(ip=IPv4(A, B, Proto.UDP, offset=1480)), A)) is None
+
+
+def test_a_connection_that_was_removed_lets_its_last_packet_pass_and_is_not_listed_again() -> None:
+    table, packet = Conntrack(), udp()
+    passes(table, packet)
+    entry = only(table)
+    table.kill(entry)
+    table.kill(entry)
+    assert entry.status & Status.DYING and entry.status & Status.CONFIRMED
+    assert table.confirm(packet, 0.0)
+    assert len(table) == 0
+
+
+def test_a_connection_that_was_removed_before_it_was_confirmed_is_dropped() -> None:
+    table, packet = Conntrack(), udp()
+    table.track(packet, 0.0)
+    table.kill(packet.ct.entry)
+    assert not table.confirm(packet, 0.0)
+    assert len(table) == 0
+
+
+def test_removing_a_connection_leaves_another_one_in_its_place_alone() -> None:
+    table, packet = Conntrack(), udp()
+    table.track(packet, 0.0)
+    passes(table, udp())
+    table.kill(packet.ct.entry)
+    assert len(table) == 1
+
+
+def test_the_newest_mapping_of_a_source_comes_first_and_goes_with_its_connection() -> None:
+    table = Conntrack()
+    one, two = (Entry(t, t.inverse()) for t in (Tuple(A, 5000, B, 53, 17), Tuple(A, 5000, ROUTER, 53, 17)))
+    source = (A, 5000, 17)
+    for entry in (one, two):
+        table.remember_source(entry)
+    assert table.mapped_from(source) == [two, one]
+    table.kill(two)
+    assert table.mapped_from(source) == [one]
+    table.kill(one)
+    assert table.mapped_from(source) == []
+
+
+def test_answers_are_taken_by_another_connection_but_not_by_a_copy_of_the_same_packet() -> None:
+    table, packet = Conntrack(), udp()
+    passes(table, packet)
+    entry = only(table)
+    twin, other = Entry(entry.original, entry.reply), Entry(entry.original._replace(src=ROUTER), entry.reply)
+    assert not table.taken(entry.reply, twin, 0.0)
+    assert table.taken(entry.reply, other, 0.0)
+    assert table.taken(entry.original, twin, 0.0)
+
+
 def test_pings_are_told_apart_by_their_identifier() -> None:
     table = Conntrack()
     passes(table, ping(IcmpType.ECHO_REQUEST, A, B, 7))

@@ -133,6 +133,30 @@ def test_a_low_source_port_towards_a_high_one_is_kept_as_the_kernel_does() -> No
     assert ends(packet) == ("10.2.0.1", 1000, "10.2.0.2", 40000)
 
 
+def ping(src: int, dst: int, kind: IcmpType, ident: int) -> Packet:
+    return Packet(ip=IPv4(src, dst, Proto.ICMP), l4=Icmp(kind, 0, ident, 1))
+
+
+def identifier(packet: Packet) -> int:
+    assert isinstance(packet.l4, Icmp)
+    return packet.l4.ident
+
+
+def test_two_pings_with_one_identifier_are_told_apart_and_each_hears_its_own_identifier() -> None:
+    router = Router(MASQUERADE)
+    outside = []
+    for source in (CLIENT, CLIENT + 1):
+        echo = ping(source, SERVER, IcmpType.ECHO_REQUEST, 7)
+        assert router.forward(echo, "left", "right").accepted
+        outside.append(identifier(echo))
+    assert outside[0] == 7 and outside[1] != 7
+    for source, ident in zip((CLIENT, CLIENT + 1), outside, strict=True):
+        reply = ping(SERVER, RIGHT, IcmpType.ECHO_REPLY, ident)
+        assert router.forward(reply, "right", "left").accepted
+        assert reply.ip is not None and reply.ip.dst == source
+        assert identifier(reply) == 7
+
+
 def test_a_range_of_addresses_is_chosen_from_by_the_hash_of_the_kernel() -> None:
     router = Router("-t nat -A POSTROUTING -s 10.1.0.0/24 -j SNAT --to-source 10.2.0.10-10.2.0.19")
     chosen = []

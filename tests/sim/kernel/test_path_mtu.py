@@ -10,7 +10,7 @@ from sim.kernel.fragment import Reassembly, fragments
 from sim.kernel.netns import Netns
 from sim.kernel.veth import cable, veth_pair
 from sim.kernel.vxlan import OVERHEAD, VxlanDevice
-from sim.packet import Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Udp, Vxlan, ip
+from sim.packet import Ethernet, EtherType, Icmp, IcmpType, IPv4, Packet, Proto, Udp, Vxlan, ip
 from sim.trace import DropReason, Kind, Outcome, Step
 from tests.sim.kernel.machines import drops, routed, settle, switched
 
@@ -109,13 +109,41 @@ def test_vxlan_answers_in_the_peers_name_what_fits_the_underlay() -> None:
     _, device = tunnel(1400)
     large = frame(1400)
     assert large.ip is not None
-    large.ip.df = True
+    large.ip.df, large.ip.ttl = True, 9
     steps = settle(device.xmit(large, 0.0))
     told = next(s.packet for s in steps if s.point == "inside:vxlan0" and s.way == "in")
     assert told is not None and told.ip is not None and told.eth is not None
     assert told.l4 == Icmp(IcmpType.DEST_UNREACH, 4, mtu=1400 - OVERHEAD)
-    assert (told.ip.src, told.ip.dst, told.ip.df) == (large.ip.dst, large.ip.src, True)
+    assert (told.ip.src, told.ip.dst, told.ip.df, told.ip.ttl) == (large.ip.dst, large.ip.src, True, 9)
+    assert (told.ip.proto, told.eth.ethertype) == (Proto.ICMP, EtherType.IPV4)
     assert (told.eth.src, told.eth.dst) == ("02:00:00:00:00:02", "02:00:00:00:00:01")
+
+
+def told_by(device: VxlanDevice, packet: Packet) -> bool:
+    """Does the device answer the packet with an ICMP error?"""
+    return any(s.kind is Kind.ICMP_ERROR and s.point == "inside:vxlan0" for s in settle(device.xmit(packet, 0.0)))
+
+
+def test_vxlan_says_nothing_of_a_way_that_is_too_narrow_to_be_told() -> None:
+    fits, smallest = 1400 - OVERHEAD, 576
+    for underlay, length, told in ((1400, fits, False), (1400, fits + 1, True), (smallest + OVERHEAD, 1000, True),
+                                   (smallest + OVERHEAD - 1, 1000, False)):
+        _, device = tunnel(underlay)
+        large = frame(length - 28)
+        assert large.ip is not None
+        large.ip.df = True
+        assert told_by(device, large) is told, (underlay, length)
+
+
+def test_vxlan_cuts_a_fragment_outside_and_tells_nobody_even_with_df() -> None:
+    for header in ({"mf": True}, {"offset": 1480}):
+        _, device = tunnel(1400)
+        piece = frame(1400)
+        assert piece.ip is not None
+        piece.ip.df = True
+        for name, value in header.items():
+            setattr(piece.ip, name, value)
+        assert not told_by(device, piece)
 
 
 def test_vxlan_without_df_inside_is_cut_outside() -> None:
