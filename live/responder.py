@@ -1,6 +1,6 @@
 """What answers the probes: one small server on every port that a topology says somebody listens on.
 
-The sockets are made inside each namespace (by a thread that enters it), bound to 0.0.0.0, and handed to one child
+The sockets are made inside each namespace (by a thread that enters it), bound there, and handed to one child
 process that serves them all (`live/serve.py`): so their timing does not depend on what the Hopcast process is
 doing. The child goes when its standard input closes, hence also when Hopcast is killed.
 
@@ -39,6 +39,7 @@ class ListenerAt:
     netns: str
     port: int
     protocol: str = "tcp"
+    address: str = "0.0.0.0"
 
 
 class Responders:
@@ -94,12 +95,13 @@ def _open_all(listeners: list[ListenerAt], sockets: list[tuple[ListenerAt, socke
                 # Lets a port be taken again while old connections are in TIME_WAIT. Not for UDP: there it would let two
                 # sockets share one port, and a conflict would pass unnoticed.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(("0.0.0.0", at.port))
+            sock.bind((at.address, at.port))
             if at.protocol == "tcp":
                 sock.listen(128)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise LabError(f"{at.label} can't listen on {at.protocol} port {at.port}: somebody in its network "
                                f"namespace does already") from error
-            raise LabError(f"{at.label} can't listen on {at.protocol} port {at.port}: {error.strerror}") from error
+            raise LabError(f"{at.label} can't listen on {at.address}, {at.protocol} port {at.port}: "
+                           f"{error.strerror}") from error
         sock.setblocking(False)

@@ -33,7 +33,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sim.compose.document import Item
-from sim.compose.ports import HostPortRanges, on_host, read_listeners, read_ports, read_service_ports
+from sim.compose.ports import (
+    HostPortRanges,
+    on_host,
+    read_exposed,
+    read_listeners,
+    read_ports,
+    read_service_ports,
+)
 from sim.compose.underlay import default_address
 from sim.errors import SpecError
 from sim.placement import Scheduler
@@ -147,7 +154,7 @@ class Topology:
         """A container. `ports` and `expose` in Compose's short form; `listens` is what is exposed and published unless
         given; `fields` are the others of `sim.spec.Container`: hostname, dns, extra_hosts, …"""
         published = read_ports(_list(f"{name}.ports", ports), HostPortRanges())
-        exposed = read_listeners(_list(f"{name}.expose", expose))
+        exposed = read_exposed(_list(f"{name}.expose", expose))
         if listens is None:
             targets = [Listener(port=p.container_port, protocol=p.protocol) for p in published]
             listening = tuple(dict.fromkeys([*exposed, *targets]))

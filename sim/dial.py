@@ -80,7 +80,7 @@ def _published(question: Question, spec: Spec, published: Published, where: str)
     target = spec.container(question.target)
     if target is None:
         raise SpecError(f"{question.target!r} is no container, so it publishes nothing", where=where)
-    port = published(target.name, question.port, question.probe)
+    port = published(spec.owner(target).name, question.port, question.probe)
     if port is None:
         why = ": the engine discards the ports of a container in host mode" if target.mode == "host" else ""
         raise SpecError(

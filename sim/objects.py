@@ -16,6 +16,8 @@ from sim.errors import SpecError, from_pydantic
 
 DEFAULT_NETWORK = "bridge"
 """Docker's name for the network of docker0."""
+ANYWHERE = "0.0.0.0"
+"""Where one listens who does not choose among the addresses of a namespace."""
 
 def _optional(check: Callable[[str], str]) -> AfterValidator:
     """A field's check that lets the empty text pass."""
@@ -90,10 +92,21 @@ class Attachment(Model):
 
 
 class Listener(Model):
-    """A port on which the container's process listens, on every address of its namespace."""
+    """A port on which the container's process listens: on every address of its namespace, or on `address` alone."""
 
     port: int = Field(ge=1, le=65535)
     protocol: Literal["tcp", "udp"] = "tcp"
+    address: Annotated[str, AfterValidator(checks.check_address)] = ANYWHERE
+
+    def __str__(self) -> str:
+        """`80/tcp`, `127.0.0.1:53/udp`"""
+        return f"{'' if self.address == ANYWHERE else f'{self.address}:'}{self.port}/{self.protocol}"
+
+    def clashes(self, other: Listener) -> bool:
+        """Does bind(2) refuse the second of two in one namespace? An address of one's own is not enough beside
+        somebody who listens on all of them."""
+        one, two = self.address, other.address
+        return (self.port, self.protocol) == (other.port, other.protocol) and (one == two or ANYWHERE in (one, two))
 
 
 class Container(Model):

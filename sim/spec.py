@@ -34,6 +34,7 @@ from sim import checks
 from sim.checks.spec import check_spec
 from sim.errors import SpecError
 from sim.objects import (
+    ANYWHERE,
     DEFAULT_NETWORK,
     Attachment,
     Client,
@@ -53,8 +54,9 @@ from sim.objects import (
 )
 
 __all__ = [
-    "DEFAULT_NETWORK", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Host", "Link", "Listener",
-    "Model", "Move", "Network", "Probe", "PublishedPort", "Question", "Service", "ServicePort", "Spec", "Underlay",
+    "ANYWHERE", "DEFAULT_NETWORK", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Host", "Link",
+    "Listener", "Model", "Move", "Network", "Probe", "PublishedPort", "Question", "Service", "ServicePort", "Spec",
+    "Underlay",
 ]
 
 Probe = Literal["ping", "tcp", "udp"]
@@ -253,6 +255,10 @@ class Spec(Model):
         if box.mode.startswith("container:"):
             return self.netns_of(box.mode.removeprefix("container:"))
         return box.name
+
+    def owner(self, box: Container) -> Container:
+        """Whose namespace it lives in; itself where that is its own, or the host's."""
+        return self.container(self.netns_of(box.name)) or box
 
     def publishes(self, label: str) -> bool:
         """Do a container's `ports` have an effect? Docker publishes on the network that has the default route: the

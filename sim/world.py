@@ -34,7 +34,7 @@ from sim.kernel.netns import LATEST, Netns
 from sim.kernel.veth import cable
 from sim.packet import cidr, dotted, ip
 from sim.plumbing import Plumbing
-from sim.spec import Client, Container, Dial, Host, Question, Spec
+from sim.spec import ANYWHERE, Client, Container, Dial, Host, Question, Spec
 from sim.trace import Answer, Trace
 
 UPLINK = "eth0"
@@ -189,7 +189,8 @@ class World:
         for box in filter(lambda each: self.runs(each.name), boxes):
             for listener in box.listens:
                 serve = SERVERS[listener.protocol, serving]
-                programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port))
+                programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port,
+                                        address=ip(listener.address)))
         for daemon in self.daemons.values():
             programs += [self._daemon_program(p) for p in daemon.processes]
         programs.append(partial(
@@ -261,7 +262,20 @@ def build(spec: Spec, lacking: frozenset[str] = frozenset(), linux: tuple[int, i
         world.swarm.service_create(service)
         for task in spec.tasks(service.name):
             world.run_task(task)
+    _check_listeners(world)
     return world
+
+
+def _check_listeners(world: World) -> None:
+    """bind(2) of every program that listens on one address alone: EADDRNOTAVAIL."""
+    boxes: list[Container | Client] = [*world.spec.containers, *world.spec.clients]
+    for box in boxes:
+        netns = world.netns_of(box.name)
+        for listener in box.listens:
+            if listener.address != ANYWHERE and not netns.is_local(ip(listener.address)):
+                own = [dotted(address) for device in netns.devices.values() for address, _ in device.addresses]
+                raise SpecError(f"listens on {listener}, and {netns.label} has no such address",
+                                where=f"{type(box).__name__.lower()} {box.name}", mend=f"it has {', '.join(own)}")
 
 
 def _form_swarm(world: World, switch: Bridge) -> None:

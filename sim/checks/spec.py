@@ -13,7 +13,7 @@ from sim.checks.swarm import check_faults, check_nodes, check_services
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
-    from sim.spec import Attachment, Container, Question, Spec
+    from sim.spec import Attachment, Container, Listener, Question, Spec
 
 
 def check_spec(spec: Spec) -> None:
@@ -26,7 +26,7 @@ def check_spec(spec: Spec) -> None:
     unique((a.partition("/")[0] for a in addresses), "two machines have the address", "hosts and clients")
     if not spec.hosts:
         raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
-    listening: dict[tuple[str, int, str], str] = {}
+    listening: dict[str, list[tuple[Listener, str]]] = {}
     for box in spec.containers:
         where = f"container {box.name}"
         if spec.host(box.host) is None:
@@ -36,16 +36,15 @@ def check_spec(spec: Spec) -> None:
         for attachment in box.attachments:
             _check_attachment(spec, attachment, where)
         _check_shared_namespace(spec, box)
+        there = listening.setdefault(spec.netns_of(box.name), [])
         for listener in box.listens:
-            key = (spec.netns_of(box.name), listener.port, listener.protocol)
-            if key in listening:
-                raise SpecError(
-                    f"port {listener.port}/{listener.protocol} is in use by {listening[key]}, whose "
-                    "network namespace it shares",
-                    where=where,
-                    mend="let one of them listen elsewhere",
-                )
-            listening[key] = box.name
+            for other, holder in there:
+                if listener.clashes(other):
+                    whose = "itself" if holder == box.name else f"{holder}, whose network namespace it shares"
+                    raise SpecError(
+                        f"port {listener} is in use by {whose}", where=where, mend="let one of them listen elsewhere"
+                    )
+            there.append((listener, box.name))
     check_nodes(spec)
     check_services(spec)
     check_faults(spec)

@@ -13,7 +13,7 @@ from typing import Any
 from sim import checks
 from sim.compose import keys
 from sim.compose.document import Item
-from sim.compose.ports import HostPortRanges, read_listeners, read_ports
+from sim.compose.ports import HostPortRanges, read_exposed, read_listeners, read_ports
 from sim.compose.services import Service
 from sim.errors import did_you_mean
 from sim.spec import Attachment, Container, Listener, Network, Spec
@@ -73,7 +73,7 @@ def container_of(
 ) -> Container:
     """A container with what the service says of each of its containers. `targets`: the container ports, with their
     protocols, that it publishes in whatever way. Raises SpecError."""
-    expose = read_listeners(service.fields["expose"]) if "expose" in service.fields else ()
+    expose = read_exposed(service.fields["expose"]) if "expose" in service.fields else ()
     published = tuple(Listener.model_validate({"port": port, "protocol": protocol}) for port, protocol in targets)
     mac_address = service.text("mac_address")
     if mac_address:
@@ -99,7 +99,7 @@ def container_of(
 
 
 def one_listener_a_port(boxes: list[Container], services: dict[str, Service], notes: list[str]) -> list[Container]:
-    """Where a namespace is shared and nobody said who listens (x-hopcast), the first has the port."""
+    """Where a namespace is shared, a port is theirs who say so (x-hopcast); of the others the first has it."""
     modes = {box.name: box for box in boxes}
 
     def namespace(box: Container) -> str:
@@ -109,23 +109,25 @@ def one_listener_a_port(boxes: list[Container], services: dict[str, Service], no
             box = modes.get(box.mode.removeprefix("container:"), box)
         return f"host {box.host}" if box.mode == "host" else box.name
 
-    taken: dict[tuple[str, int, str], str] = {}
-    kept = []
-    for box in boxes:
-        said = "listens" in services[box.service].extension
+    def said(box: Container) -> bool:
+        return "listens" in services[box.service].extension
+
+    taken: dict[str, list[tuple[Listener, str]]] = {}
+    kept: dict[str, Container] = {}
+    for box in sorted(boxes, key=lambda box: not said(box)):
+        there = taken.setdefault(namespace(box), [])
         free = []
         for listener in box.listens:
-            key = (namespace(box), listener.port, listener.protocol)
-            if key in taken and not said:
+            holder = next((name for other, name in there if listener.clashes(other)), None)
+            if holder is not None and not said(box):
                 notes.append(
-                    f"{box.name} shares its network namespace with {taken[key]}, which listens on "
-                    f"{listener.port}/{listener.protocol} already"
+                    f"{box.name} shares its network namespace with {holder}, which listens on {listener} already"
                 )
                 continue
-            taken[key] = box.name
             free.append(listener)
-        kept.append(box.model_copy(update={"listens": tuple(free)}))
-    return kept
+        there += [(listener, box.name) for listener in free]
+        kept[box.name] = box.model_copy(update={"listens": tuple(free)})
+    return [kept[box.name] for box in boxes]
 
 
 def _name(service: Service, project: str, number: int) -> str:
@@ -217,7 +219,7 @@ def _aliases(service: Service, key: str, entry: Item, services: dict[str, Servic
 def image_listens(service: Service) -> tuple[Listener, ...]:
     """Where the service's image is known to listen."""
     texts = [service.item.holding(text) for text in keys.ports_of_image(service.text("image"))]
-    return read_listeners(service.item.holding(texts))
+    return read_exposed(service.item.holding(texts))
 
 
 def _pairs(service: Service, key: str, separators: str) -> list[tuple[str, Item]]:

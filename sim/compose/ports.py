@@ -17,10 +17,11 @@ from typing import NoReturn
 from sim import checks
 from sim.compose.document import Item
 from sim.errors import SpecError, did_you_mean
-from sim.spec import Listener, PublishedPort, ServicePort
+from sim.spec import ANYWHERE, Listener, PublishedPort, ServicePort
 
 LONG_KEYS = {"target", "published", "host_ip", "protocol", "mode", "name", "app_protocol"}
 MAX_RANGE = 1000
+EVERY_IPV6 = "[::]"
 _MEND = "write it like 8080:80, 127.0.0.1:8080:80/udp or 3000-3002:3000-3002"
 
 
@@ -60,12 +61,33 @@ def on_host(ports: Iterable[ServicePort]) -> tuple[PublishedPort, ...]:
     )
 
 
-def read_listeners(item: Item) -> tuple[Listener, ...]:
-    """`expose`, or x-hopcast's `listens`: 80, "53/udp", "8000-8002". Raises SpecError."""
+def read_exposed(item: Item) -> tuple[Listener, ...]:
+    """`expose`: 80, "53/udp", "8000-8002". Raises SpecError."""
     found: dict[Listener, None] = {}
     for entry in item.texts():
         text, protocol = _protocol(entry.value, entry)
         found.update(dict.fromkeys(Listener(port=port, protocol=protocol) for port in _range(text, entry)))
+    return tuple(found)
+
+
+def read_listeners(item: Item) -> tuple[Listener, ...]:
+    """x-hopcast's `listens`: as `expose`, and "127.0.0.1:80" for one address alone; `0.0.0.0`, `*` and `[::]` are all
+    of them, for a socket on `::` hears IPv4 as well (net.ipv6.bindv6only is 0). Raises SpecError."""
+    found: dict[Listener, None] = {}
+    for entry in item.texts():
+        address, colon, ports = entry.value.strip().rpartition(":")
+        if colon and ("[" in address or ":" in address) and address != EVERY_IPV6:
+            entry.fail(f"{entry.value!r} listens on IPv6 alone, and Hopcast models IPv4 only",
+                       "leave it out: over IPv4 nobody listens there")
+        if not colon or address in (EVERY_IPV6, "*"):
+            address = ANYWHERE
+        elif address == "localhost":
+            entry.fail(f"{entry.value!r}: whether localhost is 127.0.0.1 or ::1 is the program's choice",
+                       f"write 127.0.0.1:{ports}")
+        with entry.blamed():
+            checks.check_address(address)
+        for listener in read_exposed(entry.holding(ports)):
+            found[listener.model_copy(update={"address": address})] = None
     return tuple(found)
 
 

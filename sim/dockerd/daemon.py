@@ -260,7 +260,7 @@ class Daemon:
         sandbox = Sandbox(box.name, netns, files, endpoints)
         self._sandboxes[box.name] = sandbox
         if on_host:
-            self.ports.listening += [(each.protocol, "0.0.0.0", each.port) for each in box.listens]
+            self.ports.listening += [(each.protocol, each.address, each.port) for each in box.listens]
             return
         netns.sysctls.update(box.sysctls)
         self._publish(box, endpoints)

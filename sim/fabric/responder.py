@@ -1,7 +1,7 @@
 """The server that listens in containers, hosts and clients: the dialogue that `live/responder.py` has on real sockets.
 
 TCP: reads the request, answers with its name and the address that it sees, waits for the end of the stream, closes.
-UDP: answers any datagram so.
+UDP: answers any datagram so. `address` 0: on every address of the namespace.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def answer(label: str, peer: int) -> bytes:
     return f"{label} {dotted(peer)}\n".encode()
 
 
-def tcp_responder(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+def tcp_responder(fabric: Fabric, netns: Netns, label: str, port: int, address: int = 0) -> Process:
     """Answer a request on each connection to `port`, for ever."""
-    yield from _tcp(fabric, netns, port, lambda connection: _serve(fabric, connection, label))
+    yield from _tcp(fabric, netns, port, address, lambda connection: _serve(fabric, connection, label))
 
 
 def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
@@ -48,14 +48,14 @@ def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
     yield fabric.call(connection.close(fabric.now))
 
 
-def tcp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+def tcp_echo(fabric: Fabric, netns: Netns, label: str, port: int, address: int = 0) -> Process:
     """Return what comes on each connection; the answer acknowledges, as a ping-pong server's does when it is warm."""
-    yield from _tcp(fabric, netns, port, lambda connection: _echo(fabric, connection))
+    yield from _tcp(fabric, netns, port, address, lambda connection: _echo(fabric, connection))
 
 
-def _tcp(fabric: Fabric, netns: Netns, port: int, serve: Callable[[TcpSocket], Process]) -> Process:
+def _tcp(fabric: Fabric, netns: Netns, port: int, address: int, serve: Callable[[TcpSocket], Process]) -> Process:
     """Listen on `port`; every connection is served by a process of its own."""
-    listener = TcpSocket(netns, 0, port)
+    listener = TcpSocket(netns, address, port)
     listener.listen()
     while True:
         while not listener.inbox:
@@ -63,9 +63,9 @@ def _tcp(fabric: Fabric, netns: Netns, port: int, serve: Callable[[TcpSocket], P
         fabric.spawn(serve(listener.inbox.popleft()))
 
 
-def tcp_echo_once(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+def tcp_echo_once(fabric: Fabric, netns: Netns, label: str, port: int, address: int = 0) -> Process:
     """Return the first thing that comes on each connection, and close."""
-    yield from _tcp(fabric, netns, port, lambda connection: _echo_once(fabric, connection))
+    yield from _tcp(fabric, netns, port, address, lambda connection: _echo_once(fabric, connection))
 
 
 def _echo_once(fabric: Fabric, connection: TcpSocket) -> Process:
@@ -89,20 +89,20 @@ def _echo(fabric: Fabric, connection: TcpSocket) -> Process:
     yield fabric.call(connection.close(fabric.now))
 
 
-def udp_echo(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+def udp_echo(fabric: Fabric, netns: Netns, label: str, port: int, address: int = 0) -> Process:
     """Return every datagram."""
-    yield from _udp(fabric, netns, port, lambda payload, _peer: payload, 0.0)
+    yield from _udp(fabric, netns, port, address, lambda payload, _peer: payload, 0.0)
 
 
-def udp_responder(fabric: Fabric, netns: Netns, label: str, port: int) -> Process:
+def udp_responder(fabric: Fabric, netns: Netns, label: str, port: int, address: int = 0) -> Process:
     """Answer every datagram to `port` for ever."""
-    yield from _udp(fabric, netns, port, lambda _payload, peer: answer(label, peer), THINKING)
+    yield from _udp(fabric, netns, port, address, lambda _payload, peer: answer(label, peer), THINKING)
 
 
 def _udp(
-    fabric: Fabric, netns: Netns, port: int, reply: Callable[[bytes, int], bytes], thinking: float
+    fabric: Fabric, netns: Netns, port: int, address: int, reply: Callable[[bytes, int], bytes], thinking: float
 ) -> Process:
-    sock = UdpSocket(netns, 0, port)
+    sock = UdpSocket(netns, address, port)
     netns.sockets.bind(sock)
     while True:
         while not sock.inbox:

@@ -131,14 +131,14 @@ class SocketTable:
                 if sock is not None:
                     yield from self._give(sock, packet, now)
                 else:
-                    yield from self._nobody(packet, l4.dport)
+                    yield from self._nobody(packet, Proto.UDP, l4.dport)
                     yield from self.netns.ip.error(packet, IcmpType.DEST_UNREACH, Unreach.PORT, now)
             case Tcp():
                 sock = self._find(Proto.TCP, header.dst, l4.dport, header.src, l4.sport)
                 if sock is not None:
                     yield from self._give(sock, packet, now)
                 else:
-                    yield from self._nobody(packet, l4.dport)
+                    yield from self._nobody(packet, Proto.TCP, l4.dport)
                     if not l4.flags & TcpFlag.RST:
                         yield from self.netns.ip.output(icmp.reset_of(packet), now)
 
@@ -146,9 +146,10 @@ class SocketTable:
         yield Step(Kind.DELIVER, self.netns.label, "", packet.snapshot(), f"to the socket on port {sock.port}")
         yield from sock.receive(packet, now)
 
-    def _nobody(self, packet: Packet, port: int) -> Effects:
-        yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(), f"nobody listens on port {port}",
-                   reason=DropReason.NO_SOCKET)
+    def _nobody(self, packet: Packet, proto: Proto, port: int) -> Effects:
+        elsewhere = " and ".join(dotted(sock.address) for sock in self.listeners.get((proto, port), ()))
+        why = f"port {port} is listened on at {elsewhere} only" if elsewhere else f"nobody listens on port {port}"
+        yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(), why, reason=DropReason.NO_SOCKET)
 
     def _find(self, proto: Proto, local: int, port: int, remote: int, remote_port: int) -> Socket | None:
         flow = self.flows.get((proto, local, port, remote, remote_port))

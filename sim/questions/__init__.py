@@ -12,7 +12,7 @@ container -> service      a service of the swarm: by name; `tasks.NAME` is a nam
 other -> service:port     the published port, if there is one for that port, at the first host (`at h2`: at that one);
                           else its virtual address
 anything -> a task        by its address, for nobody's DNS knows `shop_web.1`
-anything -> 10.0.0.1      that address; `localhost` is 127.0.0.1
+anything -> 10.0.0.1      that address; `localhost` is 127.0.0.1, unless it is asked by name
 ========================  =============================================================================
 
 A name with a dot in it may be any; others must be somebody's, so that a slip of the pen is an error and not an answer.
@@ -125,6 +125,8 @@ def ask(
     if probe not in ("", *PROBES):
         raise SpecError(f"unknown probe {probe!r}", mend=did_you_mean(probe, PROBES))
     name, port, protocol = _split(target)
+    if name == "localhost" and by != "name":
+        name = "127.0.0.1"
     probe = probe or protocol or ("tcp" if port else "ping")
     if protocol and probe not in (protocol, "ping"):
         raise SpecError(f"{target!r} is a {protocol} port, and the probe is {probe}", mend=f"probe {protocol}")
@@ -187,7 +189,7 @@ def _split(text: str) -> tuple[str, int, str]:
     port = int(number) if colon else SCHEMES.get(scheme, 0) if found else 0
     if colon and not 1 <= port <= 65535:
         raise SpecError(f"port {port} is out of range", mend="use 1-65535")
-    return ("127.0.0.1" if name == "localhost" else name), port, protocol
+    return name, port, protocol
 
 
 def _from_outside(spec: Spec, source: str, asker: Container | None, box: Container) -> bool:
@@ -196,7 +198,9 @@ def _from_outside(spec: Spec, source: str, asker: Container | None, box: Contain
 
 
 def _published(spec: Spec, box: Container, port: int, protocol: str) -> int:
-    """The published container port that `port` means: itself, or the one behind that host port; 0: none."""
+    """The published container port that `port` means: itself, or the one behind that host port; 0: none. Ports are
+    those of the namespace: a container that shares another one's is behind that one's."""
+    box = spec.owner(box)
     if not spec.publishes(box.name):
         return 0
     ports = [p for p in box.ports if p.protocol == protocol]
@@ -222,7 +226,7 @@ def _check_name(spec: Spec, name: str) -> None:
     known |= {c.hostname for c in spec.containers} | {
         entry.partition(":")[0] for c in spec.containers for entry in c.extra_hosts
     }
-    known |= {name for each in spec.services for name in (each.name, each.key)}
+    known |= {"localhost", *(name for each in spec.services for name in (each.name, each.key))}
     known |= {f"tasks.{each}" for each in known if spec.services}
     if name not in known and ("." not in name or name.startswith("tasks.")):
         everybody = {*known, *spec.labels(), *(c.service for c in spec.containers)} - {"", "tasks."}

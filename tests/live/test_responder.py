@@ -92,3 +92,11 @@ def test_one_server_holds_many_clients_at_once(machines: TwoMachines) -> None:
     finally:
         for sock in idle:
             sock.close()
+
+
+def test_a_server_on_one_address_refuses_those_who_ask_at_another(machines: TwoMachines) -> None:
+    here = machines.netns["b"]
+    with Responders([ListenerAt("local", here, 8080, "tcp", "127.0.0.1")]):
+        assert ask(machines, 8080).outcome is Outcome.REFUSED
+        own = probe(Dial(source="b", probe="tcp", address="127.0.0.1", port=8080, source_port=20002), here)
+        assert (own.outcome, own.served_by) == (Outcome.REACHED, "local")
