@@ -30,7 +30,7 @@ COLOURS = {
     Outcome.REACHED: "#59a14f", Outcome.TIMEOUT: "#e15759", Outcome.REFUSED: "#f28e2b", Outcome.RESET: "#ffbe7d",
     Outcome.HOST_UNREACHABLE: "#b07aa1", Outcome.NET_UNREACHABLE: "#d4a6c8", Outcome.PROHIBITED: "#9d7660",
     Outcome.NO_SUCH_NAME: "#4e79a7", Outcome.NAME_UNANSWERED: "#a0cbe8", Outcome.TOO_LARGE: "#86bcb6",
-    Outcome.NOT_RUNNING: "#bab0ac", Outcome.NO_TARGET: "#d7d0cd",
+    Outcome.NOT_RUNNING: "#bab0ac", Outcome.NO_TARGET: "#d7d0cd", Outcome.NOT_SAID: "#f2e2a0",
 }
 FRAMES = {True: ("white", "-", 1.0), False: ("#d00000", "-", 3.0), None: ("#555555", "--", 1.2)}
 COLUMN, LINE, GAP = 1.0, 0.42, 0.16

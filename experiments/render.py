@@ -18,7 +18,7 @@ from experiments.walk import Flight, Hop, flights, told, why
 from sim.predict import Prediction
 from sim.spec import Question, Spec
 from sim.trace import Answer, Outcome, Trace
-from sim.world import WIRE
+from sim.underlay import WIRE
 
 if TYPE_CHECKING:
     from experiments.article import Row
@@ -28,7 +28,7 @@ COLOURS = {
     Outcome.REACHED: "green", Outcome.TIMEOUT: "red", Outcome.REFUSED: "yellow", Outcome.RESET: "yellow",
     Outcome.HOST_UNREACHABLE: "magenta", Outcome.NET_UNREACHABLE: "magenta", Outcome.PROHIBITED: "magenta",
     Outcome.NO_SUCH_NAME: "blue", Outcome.NAME_UNANSWERED: "blue", Outcome.TOO_LARGE: "cyan",
-    Outcome.NOT_RUNNING: "dim", Outcome.NO_TARGET: "dim",
+    Outcome.NOT_RUNNING: "dim", Outcome.NO_TARGET: "dim", Outcome.NOT_SAID: "yellow",
 }
 MARKS = {True: Text("agreed", "green"), False: Text("DISAGREED", "bold red"), None: Text("not measured", "yellow")}
 LITERAL = re.compile(r"[\d.]+")

@@ -29,7 +29,7 @@ from experiments.rotation import rotations
 from sim.phases import phases
 from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
-from sim.trace import Answer, Trace
+from sim.trace import Answer, Outcome, Trace
 
 TOO_LATE = "the CPU was late for the kernel's own timers"
 
@@ -221,6 +221,8 @@ def _compare(
         elif seen.lost:
             chance = undisturbed(spec, prediction.traces[index])
             seen = Observation(prediction.dials[index], until=seen.until, why=_lost(seen.lost, chance))
+        elif prediction.answers[index].outcome is Outcome.NOT_SAID:
+            seen = Observation(prediction.dials[index], until=seen.until, why=prediction.answers[index].detail)
         checks.append(_compare_one(prediction, index, seen, measurement.points, bridges, ports, named))
     return checks
 

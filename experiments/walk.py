@@ -151,6 +151,8 @@ def why(answer: Answer, trace: Trace) -> str:
     """Why a question failed, in one line; empty when it did not."""
     if answer.outcome is Outcome.REACHED:
         return ""
+    if answer.outcome is Outcome.NOT_SAID:
+        return answer.detail
     step = decided(answer, trace)
     if step is not None:
         return f"{step.point if step.device else step.where}: {_reason(step)}"

@@ -40,5 +40,6 @@ class Watch:
 def _listeners(deployment: Deployment) -> list[ListenerAt]:
     spec = deployment.spec
     boxes: list[Container | Client] = [*spec.containers, *spec.clients]
-    return [ListenerAt(box.name, str(deployment.netns_path(box.name)), each.port, each.protocol, each.address)
+    return [ListenerAt(box.name, str(deployment.netns_path(box.name)), each.port, each.protocol, each.address,
+                       as_asked=isinstance(box, Client) and box.everywhere)
             for box in boxes if box.name not in deployment.ended for each in box.listens]

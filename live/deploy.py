@@ -17,7 +17,7 @@ from typing import Any
 
 from docker.types import IPAMConfig, IPAMPool
 
-from live import image, services, swarm
+from live import firewall, image, services, swarm
 from live.deployment import Deployment, Machines
 from live.refusals import engine_answers
 from sim.spec import DEFAULT_NETWORK, Attachment, Container, Network, Spec
@@ -52,6 +52,8 @@ def deploy(machines: Machines, spec: Spec, progress: Progress | None = None) -> 
     if spec.in_swarm:
         say("waiting until all engines know all endpoints")
         swarm.settle(deployment)
+    for host in spec.hosts:
+        firewall.tell(machines.netns_path(host.name), host.firewall.after, f"host {host.name}")
     return deployment
 
 

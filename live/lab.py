@@ -4,8 +4,9 @@
         lab.engine("host").containers.list()
 
 Every host and client is a namespace `hc-RUN-LABEL` whose uplink `eth0` is a veth into a bridge in the namespace `wire`.
-A further machine, `@dns`, has the address `spec.nameserver()` and answers "no such name" to everything, so that failed
-lookups are answers and not timeouts. The machines have no default route: the wire is all there is. IPv6 is off.
+Beyond each router there is another bridge in `wire`, with its `eth1` and whoever stands behind it: that is all there is
+of a world outside. A further machine, `@dns`, has the address `spec.nameserver()`; it knows the Spec's `names` and says
+"no such name" to all others, so that failed lookups are answers and not timeouts. IPv6 is off.
 
 Several labs live side by side: names, folders and control groups carry a run id. The lab ends with the `with` block,
 with an exception, Ctrl-C, SIGTERM or SIGHUP, at the latest when the interpreter exits; after `kill -9` with
@@ -16,6 +17,7 @@ Each machine's cable has the MTU, rate, delay and loss that the Spec says (`Spec
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import re
 import secrets
@@ -31,10 +33,23 @@ from types import TracebackType
 
 import docker
 
-from live import cgroup, cleanup, daemon, endings, engine, features, nameserver, netns, shaping, state, swarm
+from live import (
+    cgroup,
+    cleanup,
+    daemon,
+    endings,
+    engine,
+    features,
+    firewall,
+    nameserver,
+    netns,
+    shaping,
+    state,
+    swarm,
+)
 from live.patience import patient
 from sim.errors import LabError, SpecError
-from sim.spec import Spec
+from sim.spec import FAR, Spec, Underlay
 
 WIRE, DNS = "@wire", "@dns"
 """Labels of the lab's own machines; none of a Spec's can be called so."""
@@ -125,9 +140,13 @@ class Lab:
         """
         wire, total = self.netns_path(WIRE), 0
         for index, label in enumerate(label for label in self.record.namespaces if label != WIRE):
-            cable = self.spec.link_of(label)
-            if shaping.shaped(cable) and cable.loss < 1:
-                total += shaping.lost(self.netns_path(label), "eth0") + shaping.lost(wire, f"to-{index}")
+            client = self.spec.client(label)
+            cables = [("eth0", f"to-{index}", self.spec.link_of(label))]
+            if client and client.router:
+                cables.append((FAR, f"far-{index}", self.spec.far_link(client.router)))
+            for device, port, cable in cables:
+                if shaping.shaped(cable) and cable.loss < 1:
+                    total += shaping.lost(self.netns_path(label), device) + shaping.lost(wire, port)
         return total
 
     def port(self, label: str) -> str:
@@ -195,6 +214,7 @@ class Lab:
         answering = machines[DNS].partition("/")[0]
         for host in spec.hosts:
             progress(f"starting Docker Engine on {host.name}")
+            firewall.tell(self.netns_path(host.name), host.firewall.before, f"host {host.name}")
             self.daemons[host.name] = daemon.start(
                 host, run=record.run, namespace=self.netns_path(host.name),
                 folder=record.folder / record.folders[host.name], nameserver=answering)
@@ -218,22 +238,31 @@ class Lab:
     def _build_wire(self, machines: dict[str, str]) -> None:
         for name in self.record.namespaces.values():
             netns.create(name)
-        wire = self.netns_path(WIRE)
-        netns.bridge(wire, SWITCH)
-        routes = {client.name: client.routes for client in self.spec.clients}
-        for index, (label, address) in enumerate(machines.items()):
-            cable = self.spec.link_of(label)
-            netns.veth(self.netns_path(label), "eth0", wire, f"to-{index}", mtu=cable.mtu)
-            shaping.shape(self.netns_path(label), "eth0", cable)
-            shaping.shape(wire, f"to-{index}", cable)
-            netns.address(self.netns_path(label), "eth0", address, routes.get(label, ()))
-        netns.enslave(wire, SWITCH, [f"to-{index}" for index in range(len(machines))])
+        wire, spec = self.netns_path(WIRE), self.spec
+        numbers = {label: index for index, label in enumerate(machines)}
+        switches = {"": SWITCH} | {each.name: f"{SWITCH}-{numbers[each.name]}" for each in spec.clients if each.router}
+        for switch in switches.values():
+            netns.bridge(wire, switch)
+        behind = {client.name: client.behind for client in spec.clients}
+        for label, address in machines.items():
+            here, client, number = self.netns_path(label), spec.client(label), numbers[label]
+            _join(here, "eth0", address, wire, f"to-{number}", switches[behind.get(label, "")], spec.link_of(label))
+            if client and client.router:
+                far = spec.far_link(client.router)
+                _join(here, FAR, client.router.address, wire, f"far-{number}", switches[label], far)
+            netns.routes(here, spec.routes_of(label))
+            if client and client.forwards:
+                netns.call(here, netns.set_sysctl, "net.ipv4.ip_forward", "1")
+            if client and client.everywhere:
+                netns.everywhere(here, "eth0")
+            firewall.tell(here, client.rules if client else (), f"client {label}")
 
     def _start_nameserver(self, address: str) -> None:
         group = cgroup.create(self.run, "nameserver")
         script = 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"'  # never outside the group
         command = [engine.which("nsenter"), f"--net={self.netns_path(DNS)}", "sh", "-c", script, "nameserver",
-                   str(group), sys.executable, "-I", str(Path(nameserver.__file__)), address]
+                   str(group), sys.executable, "-I", str(Path(nameserver.__file__)), address,
+                   json.dumps(self.spec.names)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    start_new_session=True)
         assert process.stdout is not None and process.stderr is not None
@@ -243,6 +272,15 @@ class Lab:
             raise LabError(f"the lab's name server did not start: {process.stderr.read().decode(errors='replace')}")
         process.stdout.close()
         process.stderr.close()
+
+
+def _join(here: Path, device: str, address: str, wire: Path, port: str, switch: str, cable: Underlay) -> None:
+    """A cable from a machine's device to a switch of the wire, and its address."""
+    netns.veth(here, device, wire, port, mtu=cable.mtu)
+    shaping.shape(here, device, cable)
+    shaping.shape(wire, port, cable)
+    netns.address(here, device, address)
+    netns.enslave(wire, switch, [port])
 
 
 @contextmanager
@@ -268,7 +306,9 @@ def _check(spec: Spec) -> None:
             raise SpecError(f"{label!r} can't name a machine", mend="use up to 60 letters, digits and _.-")
     for host in spec.hosts:
         engine.required(host.engine.version)
-    emulated = [label for label in machines if shaping.needs_netem(spec.link_of(label))]
+    cables = {label: spec.link_of(label) for label in machines}
+    cables |= {f"{each.name}:{FAR}": spec.far_link(each.router) for each in spec.clients if each.router}
+    emulated = [label for label, cable in cables.items() if shaping.needs_netem(cable)]
     if emulated and (why := features.lacks("netem")):
         raise LabError(f"can't be measured here: kernel lacks netem ({why}), which {emulated[0]}'s delay or loss needs",
                        mend="leave delay and loss out of x-hopcast's underlay and links")

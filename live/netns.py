@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from sim.errors import LabError
 
 RUN_DIR = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
+RT_TABLE_MAIN, RT_TABLE_LOCAL = 254, 255
+RT_SCOPE_LINK, RT_SCOPE_HOST = 253, 254
 _libc = ctypes.CDLL(None, use_errno=True)
 
 P = ParamSpec("P")
@@ -40,11 +43,14 @@ FRESH_SYSCTLS = {
     "net.ipv4.conf.default.rp_filter": "0",
     "net.ipv4.conf.all.route_localnet": "0",
     "net.ipv4.conf.all.proxy_arp": "0",
+    "net.ipv4.conf.all.send_redirects": "0",
+    "net.ipv4.conf.default.send_redirects": "0",
     "net.ipv4.conf.all.arp_ignore": "0",
     "net.ipv4.conf.all.arp_announce": "0",
 }
 """What a lab machine starts with: the kernel's own defaults, since a new namespace copies the machine's IPv4 settings
-(net.core.devconf_inherit_init_net), and no IPv6, whose neighbour discovery would fill the captures."""
+(net.core.devconf_inherit_init_net). But no IPv6, whose neighbour discovery would fill the captures; and no ICMP
+redirects from who sends a packet on by the way that it came, as the model has none."""
 
 
 class Inside:
@@ -189,11 +195,8 @@ def enslave(path: Path, bridge_name: str, devices: Iterable[str]) -> None:
     call(path, join)
 
 
-def address(path: Path, device: str, cidr: str, routes: Iterable[str] = ()) -> None:
-    """Gives a device an IPv4 address (CIDR), then adds routes written `SUBNET via GATEWAY`.
-
-    LabError when the kernel refuses a route, in the kernel's words.
-    """
+def address(path: Path, device: str, cidr: str) -> None:
+    """Gives a device an IPv4 address (CIDR)."""
 
     def configure() -> None:
         with IPRoute() as route:
@@ -201,14 +204,37 @@ def address(path: Path, device: str, cidr: str, routes: Iterable[str] = ()) -> N
             index = index_of(route, device)
             broadcast = {} if int(length) > 30 else {"broadcast": _broadcast(host, int(length))}
             route.addr("add", index=index, address=host, prefixlen=int(length), **broadcast)
-            for line in routes:
+
+    call(path, configure)
+
+
+def routes(path: Path, lines: Iterable[str]) -> None:
+    """Adds routes, written `SUBNET via GATEWAY`. LabError when the kernel refuses one, in the kernel's words."""
+
+    def add() -> None:
+        with IPRoute() as route:
+            for line in lines:
                 subnet, _, gateway = (part.strip() for part in line.partition(" via "))
                 try:
                     route.route("add", dst=subnet, gateway=gateway)
                 except NetlinkError as error:
                     raise LabError(f"route {line!r} on {path.name}: {error.args[-1]}") from error
 
-    call(path, configure)
+    call(path, add)
+
+
+def everywhere(path: Path, device: str) -> None:
+    """All addresses are the namespace's own, but those on `device`'s link (routes of type local, "AnyIP")."""
+
+    def add() -> None:
+        with IPRoute() as route:
+            index = index_of(route, device)
+            for message in route.get_routes(family=socket.AF_INET, oif=index, table=RT_TABLE_MAIN):
+                net = f"{message.get_attr('RTA_DST')}/{message['dst_len']}"
+                route.route("add", dst=net, oif=index, table=RT_TABLE_LOCAL, scope=RT_SCOPE_LINK)
+            route.route("add", dst="0.0.0.0/0", oif=1, table=RT_TABLE_LOCAL, type="local", scope=RT_SCOPE_HOST)
+
+    call(path, add)
 
 
 def link_up(device: str) -> None:

@@ -10,7 +10,7 @@ Protocol, the same in the simulation:
   address as seen here; read until the client's end of stream; close.
 - UDP: to any datagram, reply `LABEL PEER\\n` from the socket that got it. The kernel picks the reply's source
   address by route, as for any plain server on 0.0.0.0: on a host with several addresses that need not be the one
-  that was asked.
+  that was asked. The internet, one machine for many, answers from the one that was asked (`as_asked`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from pathlib import Path
 from live import netns
 from sim.errors import LabError
 
+IP_PKTINFO = 8
+"""include/uapi/linux/in.h; Python has no name for it."""
 SERVE = Path(__file__).with_name("serve.py")
 
 
@@ -40,6 +42,8 @@ class ListenerAt:
     port: int
     protocol: str = "tcp"
     address: str = "0.0.0.0"
+    as_asked: bool = False
+    """A UDP server answers from the address that it was asked at, and not from the one by the route (IP_PKTINFO)."""
 
 
 class Responders:
@@ -51,7 +55,8 @@ class Responders:
         try:
             for path, group in groupby(wanted, key=lambda at: at.netns):
                 netns.call(path, _open_all, list(group), sockets)
-            table = [(sock.fileno(), at.protocol, at.label) for at, sock in sockets]
+            table = [(sock.fileno(), "udp as asked" if at.as_asked and at.protocol == "udp" else at.protocol, at.label)
+                     for at, sock in sockets]
             self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(SERVE), json.dumps(table)], pass_fds=[fd for fd, _, _ in table],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -91,6 +96,8 @@ def _open_all(listeners: list[ListenerAt], sockets: list[tuple[ListenerAt, socke
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM if at.protocol == "tcp" else socket.SOCK_DGRAM)
         sockets.append((at, sock))
         try:
+            if at.as_asked and at.protocol == "udp":
+                sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             if at.protocol == "tcp":
                 # Lets a port be taken again while old connections are in TIME_WAIT. Not for UDP: there it would let two
                 # sockets share one port, and a conflict would pass unnoticed.

@@ -25,6 +25,7 @@ from live.patience import patient
 from sim.errors import LabError
 from sim.packet import dotted
 from sim.plumbing import Interface, Namespace, Plumbing, Route
+from sim.spec import FAR
 
 COUNTERS = re.compile(r"\s*\[\d+:\d+\]")
 SOCKET = re.compile(r"socket:\[(\d+)\]")
@@ -34,7 +35,7 @@ SWARM_PORTS = (2377, 7946)
 """Where engines of a swarm wait for each other."""
 SAVE_LIMIT = 20.0
 ENGINE_PROGRAMS = ("dockerd", "docker-proxy")
-UPLINK = "eth0"
+CABLES = ("eth0", FAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interfac
 
 
 def _kind(link: Link, *, machine: bool) -> str:
-    """A machine's uplink is a veth only because this is a lab."""
-    return "link" if machine and link.name == UPLINK else link.kind
+    """A machine's cable is a veth only because this is a lab."""
+    return "link" if machine and link.name in CABLES else link.kind
 
 
 def _iptables_save() -> dict[str, list[str]]:

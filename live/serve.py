@@ -10,10 +10,14 @@ import json
 import os
 import selectors
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
+IP_PKTINFO = 8
+PKTINFO = struct.Struct("=i4s4s")
+"""struct in_pktinfo: device, own address by the route, address in the header."""
 QUESTION = b"hopcast?\n"
 """What a client says first."""
 
@@ -58,11 +62,25 @@ def echo(sock: socket.socket, label: str) -> Conversation:
             sock.sendto(f"{label} {peer}\n".encode(), (peer, port))
 
 
+def echo_as_asked(sock: socket.socket, label: str) -> Conversation:
+    """As `echo`, from the address that was asked."""
+    while True:
+        yield
+        with suppress(OSError):
+            _, control, _, (peer, port) = sock.recvmsg(65536, 128)
+            _, _, asked = PKTINFO.unpack(next(data for _, kind, data in control if kind == IP_PKTINFO))
+            source = [(socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(0, asked, b""))]
+            sock.sendmsg([f"{label} {peer}\n".encode()], source, 0, (peer, port))
+
+
+CONVERSATIONS = {"udp": echo, "udp as asked": echo_as_asked}
+
+
 def serve(table: list[tuple[int, str, str]]) -> None:
     selector = selectors.DefaultSelector()
     for fd, protocol, label in table:
         sock = socket.socket(fileno=fd)
-        conversation = accept(sock, label, selector) if protocol == "tcp" else echo(sock, label)
+        conversation = accept(sock, label, selector) if protocol == "tcp" else CONVERSATIONS[protocol](sock, label)
         next(conversation)
         selector.register(sock, selectors.EVENT_READ, conversation)
     selector.register(sys.stdin, selectors.EVENT_READ, None)

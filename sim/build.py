@@ -52,11 +52,13 @@ from sim.spec import (
     Container,
     Engine,
     Fault,
+    Firewall,
     Host,
     Link,
     Listener,
     Network,
     Question,
+    Router,
     Service,
     Spec,
     Underlay,
@@ -97,16 +99,21 @@ class Topology:
         address: str = "",
         link: Mapping[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
+        routes: Iterable[str] = (),
+        firewall: Iterable[str] = (),
         **engine: Any,
     ) -> Topology:
         """A machine with an engine; `engine` are the fields of `sim.spec.Engine`, such as `icc=False`. `link`: those of
-        `sim.spec.Link`, where its cable differs from the underlay's; `labels`: the swarm node's."""
+        `sim.spec.Link`, where its cable differs from the underlay's; `labels`: the swarm node's. `routes`: "default via
+        192.168.99.1"; `firewall`: command lines of iptables, those of the engine's chains told when all is deployed."""
         machine = Host(
             name=name,
             address=address or default_address(self.wire, 101 + len(self.hosts)),
             engine=Engine(**engine),
             link=Link(**(link or {})),
             labels=dict(labels or {}),
+            routes=tuple(routes),
+            firewall=Firewall.of(firewall),
         )
         return replace(self, hosts=(*self.hosts, machine))
 
@@ -123,8 +130,11 @@ class Topology:
         routes: Iterable[str] = (),
         listens: Iterable[int | str] = (),
         link: Mapping[str, Any] | None = None,
+        router: Mapping[str, Any] | None = None,
+        **fields: Any,
     ) -> Topology:
-        """A machine without an engine. `routes`: "172.16.0.0/12 via 192.168.99.101"; `link` as a host's."""
+        """A machine without an engine. `routes`: "172.16.0.0/12 via 192.168.99.101"; `link` as a host's. `router`: the
+        fields of `sim.spec.Router`; `fields`: the others of `sim.spec.Client`, as `behind` and `firewall`."""
         address = address or default_address(self.wire, 200 + len(self.clients))
         machine = Client(
             name=name,
@@ -132,6 +142,8 @@ class Topology:
             routes=tuple(routes),
             listens=read_listeners(_list("listens", listens)),
             link=Link(**(link or {})),
+            router=Router(**router) if router else None,
+            **fields,
         )
         return replace(self, clients=(*self.clients, machine))
 

@@ -55,6 +55,7 @@ def dial(
         address, port = _published(question, spec, published, where)
     else:
         address = _address(question, spec, address_of, where)
+    address, port = _by_way_of_nat(question, spec, address, port)
     return Dial(
         source=box.name if box else question.source,
         probe=question.probe,
@@ -134,7 +135,7 @@ def _virtual_address(question: Question, spec: Spec, service: Service, vip_of: V
 def _address(question: Question, spec: Spec, address_of: AddressOf, where: str) -> str:
     target = spec.container(question.target)
     if target is None:
-        return spec.uplink_address(question.target) or _literal(question.target, where)
+        return spec.address_towards(question.target, question.source) or _literal(question.target, where)
     owner = spec.netns_of(target.name)
     if spec.container(owner) is None:
         return spec.uplink_address(owner)
@@ -150,6 +151,16 @@ def _address(question: Question, spec: Spec, address_of: AddressOf, where: str) 
         where=where,
         mend="ask for an address or a machine instead, for example 127.0.0.1",
     )
+
+
+def _by_way_of_nat(question: Question, spec: Spec, address: str, port: int) -> tuple[str, int]:
+    """From behind a router with NAT nobody knows the addresses inside: what is forwarded is dialled at the router."""
+    router = spec.router_of(spec.netns_of(question.source))
+    if router is None:
+        return address, port
+    inside = address, port, question.probe
+    led = next((each for each in router.forwards if (each.address, each.to, each.protocol) == inside), None)
+    return (router.host_ip, led.port) if led else (address, port)
 
 
 def _everywhere(spec: Spec, network: str) -> bool:

@@ -23,8 +23,9 @@ from sim.dockerd import failure
 from sim.dockerd.daemon import Daemon
 from sim.errors import PlumbError, SpecError
 from sim.packet import ip
-from sim.spec import Container, Fault, Move, Spec
-from sim.world import UPLINK, WIRE, World
+from sim.spec import Container, Fault, Firewall, Move, Spec
+from sim.underlay import UPLINK, WIRE
+from sim.world import World
 
 
 def check(spec: Spec, fault: Fault) -> None:
@@ -33,6 +34,10 @@ def check(spec: Spec, fault: Fault) -> None:
         raise SpecError(
             f"{fault.kind} is not modelled in a swarm with services: when their tasks move is up to the heartbeats",
             where=f"fault {fault.name}", mend="use `node drained`, or plain containers on attachable overlay networks")
+    firewall = next((host.firewall for host in spec.hosts if host.name == fault.host), Firewall())
+    if fault.kind == "engine killed" and any("DOCKER-USER" not in line for line in firewall.after):
+        raise SpecError("engine killed is not modelled where rules stand among the engine's own",
+                        where=f"fault {fault.name}", mend="keep them to DOCKER-USER")
     known = {move.task for move in fault.moves}
     for box in spec.containers:
         if fault.kind == "node drained" and box.task_of and box.host == fault.host and box.name not in known:
@@ -147,3 +152,4 @@ def _start_again(world: World, host: str) -> None:
                 world.run(box)
             except PlumbError:  # whose namespace it shares does not run: it stays ended
                 continue
+    world.finish_firewall(new.host)

@@ -5,44 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sim import checks
 from sim.checks.swarm import check_service
-from sim.errors import SpecError, from_pydantic
+from sim.machines import Firewall, Router, RuleLine, internet_rules
+from sim.model import Address, Cidr, Label, Mac, Model
 
 DEFAULT_NETWORK = "bridge"
 """Docker's name for the network of docker0."""
 ANYWHERE = "0.0.0.0"
 """Where one listens who does not choose among the addresses of a namespace."""
-
-def _optional(check: Callable[[str], str]) -> AfterValidator:
-    """A field's check that lets the empty text pass."""
-    return AfterValidator(lambda text: check(text) if text else text)
-
-
-Address = Annotated[str, _optional(checks.check_address)]
-Cidr = Annotated[str, _optional(checks.check_cidr)]
-Mac = Annotated[str, _optional(checks.check_mac)]
-Label = Annotated[str, AfterValidator(lambda text: checks.check_name(text, "namespace"))]
-
-
-class Model(BaseModel):
-    """Frozen, closed to unknown fields, and its every complaint is a SpecError."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, /, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise from_pydantic(error, type(self)) from None
-        except SpecError as error:
-            where = error.where or " ".join([type(self).__name__.lower(), str(data.get("name", ""))]).strip()
-            raise SpecError(error.problem, where=where, mend=error.mend) from None
 
 
 class PublishedPort(Model):
@@ -176,6 +151,10 @@ class Link(Model):
     loss: float | None = Field(default=None, ge=0, le=1)
 
 
+Route = Annotated[str, AfterValidator(checks.check_route)]
+"""`SUBNET via ADDRESS`, or `default via ADDRESS`."""
+
+
 class Host(Model):
     """A machine with an engine. `address` (CIDR) is on its uplink `eth0`. `labels` are those of the swarm's node."""
 
@@ -184,16 +163,38 @@ class Host(Model):
     engine: Engine = Engine()
     link: Link = Link()
     labels: dict[str, str] = Field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    firewall: Firewall = Firewall()
 
 
 class Client(Model):
-    """A machine on the underlay without an engine. `routes`: `SUBNET via ADDRESS`."""
+    """A machine without an engine, on the wire or `behind` a router. `router`: it is one itself. `forward`: it passes
+    on what others send by way of it, as a router always does. `everywhere`: the internet, one machine that has every
+    address of it.
+    """
 
     name: Label = "client"
     address: Cidr = "192.168.99.200/24"
-    routes: tuple[Annotated[str, AfterValidator(checks.check_route)], ...] = ()
+    routes: tuple[Route, ...] = ()
     listens: tuple[Listener, ...] = ()
     link: Link = Link()
+    firewall: tuple[RuleLine, ...] = ()
+    behind: str = ""
+    """Client.name of the router on whose far side it stands; empty: on the wire."""
+    router: Router | None = None
+    forward: bool = False
+    everywhere: bool = False
+
+    @property
+    def forwards(self) -> bool:
+        """Does it pass on what others send by way of it?"""
+        return self.forward or self.router is not None
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """All that its iptables is told, in this order."""
+        own = self.router.rules(self.address) if self.router else internet_rules() if self.everywhere else []
+        return (*own, *self.firewall)
 
 
 class Underlay(Model):

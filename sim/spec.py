@@ -10,7 +10,8 @@ Labels and device names, the same in prediction and capture (random kernel names
 `br(NETWORK)`          a user-defined bridge whose name dockerd draws from the network's id
 the given name         a bridge named by `com.docker.network.bridge.name`
 `veth(CONTAINER@NET)`  the host's end of a container's veth; `bridge` is the default network's name
-`eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a host: its uplink
+`eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a host: its uplink;
+                       `eth1` of a router: on the net beyond it
 `dm(NETWORK)`          the dummy parent of a macvlan network that was given none; `di(NETWORK)` of an ipvlan network
 `eth0.10`              a sub-interface that a macvlan or ipvlan network has for its parent: VLAN 10 of eth0
 `lo`                   loopback
@@ -26,13 +27,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import IPv4Interface
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sim import checks
 from sim.checks.spec import check_spec
 from sim.errors import SpecError
+from sim.machines import FAR, Firewall, Forward, Router
+from sim.model import Model
 from sim.objects import (
     ANYWHERE,
     DEFAULT_NETWORK,
@@ -44,7 +47,6 @@ from sim.objects import (
     Host,
     Link,
     Listener,
-    Model,
     Move,
     Network,
     PublishedPort,
@@ -54,9 +56,9 @@ from sim.objects import (
 )
 
 __all__ = [
-    "ANYWHERE", "DEFAULT_NETWORK", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Host", "Link",
-    "Listener", "Model", "Move", "Network", "Probe", "PublishedPort", "Question", "Service", "ServicePort", "Spec",
-    "Underlay",
+    "ANYWHERE", "DEFAULT_NETWORK", "FAR", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Firewall",
+    "Forward", "Host", "Link", "Listener", "Model", "Move", "Network", "Probe", "PublishedPort", "Question", "Router",
+    "Service", "ServicePort", "Spec", "Underlay",
 ]
 
 Probe = Literal["ping", "tcp", "udp"]
@@ -140,6 +142,8 @@ class Spec(Model):
     hosts: tuple[Host, ...] = (Host(),)
     clients: tuple[Client, ...] = (Client(),)
     underlay: Underlay = Underlay()
+    names: dict[str, Annotated[str, AfterValidator(checks.check_address)]] = Field(default_factory=dict)
+    """What the underlay's name server knows, in small letters without a dot at the end: name -> IPv4 address."""
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
     swarm: bool = False
@@ -203,7 +207,7 @@ class Spec(Model):
         return next((c for c in self.clients if c.name == name), None)
 
     def nameserver(self) -> str:
-        """Address (CIDR) of the underlay's name server, the machine `dns`, which says "no such name" to everything:
+        """Address (CIDR) of the underlay's name server, the machine `dns`, which knows `names` and no other:
         .53 of the first host's subnet; where that is outside the subnet or taken, the last address that nobody has.
         SpecError when the subnet is full."""
         subnet = IPv4Interface(self.hosts[0].address).network
@@ -222,13 +226,49 @@ class Spec(Model):
         where that leaves something open.
         """
         machine = self.host(label) or self.client(label)
-        return self.underlay.model_copy(update=machine.link.model_dump(exclude_none=True) if machine else {})
+        router = self.router_of(label)
+        usual = self.far_link(router) if router is not None else self.underlay
+        return usual.model_copy(update=machine.link.model_dump(exclude_none=True) if machine else {})
+
+    @staticmethod
+    def far_link(router: Router) -> Underlay:
+        """The cables of the net beyond a router."""
+        return Underlay(mtu=router.mtu, delay=router.delay, rate=router.rate, loss=router.loss)
+
+    def router_of(self, label: str) -> Router | None:
+        """The router behind which a client stands; None on the wire."""
+        client = self.client(label)
+        found = self.client(client.behind) if client and client.behind else None
+        return found.router if found else None
+
+    def routes_of(self, label: str) -> tuple[str, ...]:
+        """A machine's routes but those to its own nets, `SUBNET via ADDRESS`; any other label is the name server's. Who
+        stands behind a router has its default route there, unless it says another, or the router does NAT."""
+        machine = self.host(label) or self.client(label)
+        if machine is None:
+            plain = [client for client in self.clients if client.router and not client.router.nat and not client.behind]
+            return tuple(f"{checks.subnet_of(client.router.address)} via {self.uplink_address(client.name)}"
+                         for client in plain if client.router)
+        router = self.router_of(label)
+        if router is None or router.nat or any(route.startswith("default ") for route in machine.routes):
+            return machine.routes
+        return (*machine.routes, f"default via {router.host_ip}")
+
+    @property
+    def outsiders(self) -> list[Client]:
+        """Clients on the wire, those that are no routers first."""
+        return sorted((client for client in self.clients if not client.behind), key=lambda client: client.forwards)
+
+    @property
+    def machines(self) -> tuple[Host | Client, ...]:
+        """Hosts, then clients."""
+        return *self.hosts, *self.clients
 
     @property
     def cables(self) -> tuple[Underlay, ...]:
-        """Of each host, then of each client."""
-        machines: list[Host | Client] = [*self.hosts, *self.clients]
-        return tuple(self.link_of(machine.name) for machine in machines)
+        """Of each host, then of each client, then of each router on its far side."""
+        far = (self.far_link(client.router) for client in self.clients if client.router)
+        return (*(self.link_of(machine.name) for machine in self.machines), *far)
 
     @property
     def flight(self) -> float:
@@ -283,3 +323,11 @@ class Spec(Model):
         """The address of a host or a client, without the prefix length; empty for other labels."""
         machine = self.host(label) or self.client(label)
         return machine.address.partition("/")[0] if machine else ""
+
+    def address_towards(self, label: str, asker: str) -> str:
+        """The address by which a machine is dialled from `asker`: of a router, for those behind it, that of its far
+        side; else its uplink's. Empty for other labels."""
+        client, seen = self.client(label), self.client(self.netns_of(asker))
+        if client and client.router and seen and seen.behind == label:
+            return client.router.host_ip
+        return self.uplink_address(label)

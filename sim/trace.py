@@ -158,6 +158,8 @@ class Outcome(StrEnum):
     """Nobody asked: the source is a container that a fault has ended."""
     NO_TARGET = "nothing to dial"
     """Nobody asked: a fault has left the target without an address, or without the published port."""
+    NOT_SAID = "not said"
+    """It can't be predicted: it depends on a world outside of which the file says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

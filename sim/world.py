@@ -4,8 +4,8 @@ This is where the halves meet: the engines of `sim/dockerd` plumb the kernel obj
 programs (responders, docker-proxies, name servers, the probe). Each question finds the caches cold (neighbours, FDB,
 conntrack), exactly as the live side flushes them before each of its own.
 
-The underlay is one switch. Beside hosts and clients a name server hangs on it (`Spec.nameserver`); it knows no name at
-all, and the hosts' resolv.conf points to it: the lab has the same one, so that "no such name" is somebody's answer.
+Beside hosts and clients a name server hangs on the wire (`Spec.nameserver`); it knows the Spec's `names` and no other,
+and the hosts' resolv.conf points to it: the lab has the same one, so that "no such name" is somebody's answer.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ from sim.fabric.probe import probe
 from sim.kernel.bridge import Bridge
 from sim.kernel.draws import Draws
 from sim.kernel.netns import LATEST, Netns
-from sim.kernel.veth import cable
 from sim.packet import cidr, dotted, ip
 from sim.plumbing import Plumbing
 from sim.spec import ANYWHERE, Client, Container, Dial, Host, Question, Spec
 from sim.trace import Answer, Trace
+from sim.underlay import NAMESERVER, SWITCH, UPLINK, WIRE, iptables
+from sim.underlay import plumb as plumb_underlay
 
-UPLINK = "eth0"
-WIRE, NAMESERVER = "@wire", "@dns"
-"""Labels of the underlay's own namespaces: no container, host or client can be called so."""
 LINGER = 0.3
 """Seconds that the clock runs on after the answer, for the packets that close the connection."""
 LAST_WORDS = 8
@@ -64,7 +62,6 @@ class World:
     spec: Spec
     namespaces: dict[str, Netns] = field(default_factory=dict)
     daemons: dict[str, Daemon] = field(default_factory=dict)
-    nameserver: int = 0
     swarm: Swarm | None = None
     """None where the hosts are engines of their own."""
     linux: tuple[int, int] = LATEST
@@ -125,12 +122,17 @@ class World:
     def start_engine(self, host: Host, lacking: frozenset[str] = frozenset()) -> Daemon:
         """dockerd on a host; in the place of the one before, if there was one."""
         netns = self.namespaces[host.name]
+        iptables(netns, host.firewall.before, f"host {host.name}")
         try:
             profile = profile_of(host.engine.version)
         except SpecError as error:
             raise SpecError(error.problem, where=f"host {host.name}", mend=error.mend) from None
         daemon = self.daemons[host.name] = Daemon(host, netns, profile, self.new_netns, lacking)
         return daemon
+
+    def finish_firewall(self, host: Host) -> None:
+        """What is told to a host's iptables once everything on it is deployed."""
+        iptables(self.namespaces[host.name], host.firewall.after, f"host {host.name}")
 
     def run(self, container: Container) -> None:
         """A container that is no task of a service. PlumbError when its engine refuses."""
@@ -195,8 +197,12 @@ class World:
             programs += [self._daemon_program(p) for p in daemon.processes]
         programs.append(partial(
             dns.name_server, netns=self.namespaces[NAMESERVER], address=0, port=dns.PORT,
-            lookup=lambda _name: dns.Reply(rcode=dns.NXDOMAIN)))
+            lookup=self._known_name))
         return programs
+
+    def _known_name(self, name: str) -> dns.Reply:
+        address = self.spec.names.get(name.lower())
+        return dns.Reply((ip(address),)) if address else dns.Reply(rcode=dns.NXDOMAIN)
 
     def _daemon_program(self, process: DaemonProcess) -> Callable[[Fabric], Program]:
         netns = self.namespaces[process.netns_label]
@@ -230,27 +236,11 @@ def build(spec: Spec, lacking: frozenset[str] = frozenset(), linux: tuple[int, i
     `linux`: the kernel's version, where versions differ (`sim/kernel/netns.py`).
     """
     world = World(spec, linux=linux)
-    wire = world.new_netns(WIRE)
-    switch = wire.add_bridge("switch", f"mac({WIRE}:switch)")
-    wire.sysctls["net.bridge.bridge-nf-call-iptables"] = "0"
-    nameserver = spec.nameserver()
-    world.nameserver = cidr(nameserver)[0]
-    machines = [(h.name, h.address) for h in spec.hosts] + [(c.name, c.address) for c in spec.clients]
-    for name, address in [*machines, (NAMESERVER, nameserver)]:
-        netns, link = world.new_netns(name), spec.link_of(name)
-        cable(netns, UPLINK, f"mac({name}:{UPLINK})", wire, name, f"mac({WIRE}:{name})",
-              mtu=link.mtu, delay=link.delay, rate=link.rate, loss=link.loss)
-        wire.enslave(switch.name, name)
-        netns.add_address(UPLINK, address)
-        netns.nameservers = [dotted(world.nameserver)]
-    for client in spec.clients:
-        for line in client.routes:
-            subnet, _, via = line.partition(" via ")
-            world.namespaces[client.name].add_route(subnet.strip(), dev=UPLINK, via=via.strip())
+    plumb_underlay(spec, world.new_netns)
     for host in spec.hosts:
         world.start_engine(host, lacking)
     if spec.in_swarm:
-        _form_swarm(world, switch)
+        _form_swarm(world)
     for network in spec.networks:
         for host_name in spec.hosts_of(network.name):
             world.daemons[host_name].network_create(network)
@@ -262,6 +252,8 @@ def build(spec: Spec, lacking: frozenset[str] = frozenset(), linux: tuple[int, i
         world.swarm.service_create(service)
         for task in spec.tasks(service.name):
             world.run_task(task)
+    for host in spec.hosts:
+        world.finish_firewall(host)
     _check_listeners(world)
     return world
 
@@ -278,13 +270,15 @@ def _check_listeners(world: World) -> None:
                                 where=f"{type(box).__name__.lower()} {box.name}", mend=f"it has {', '.join(own)}")
 
 
-def _form_swarm(world: World, switch: Bridge) -> None:
+def _form_swarm(world: World) -> None:
     """The first host makes a swarm, the others join it.
 
     The nodes of a swarm talk to each other several times a second, so to each other their ARP entries are never
     cold, nor the switch's; the lab has them permanent, and so has the model.
     """
     world.swarm = Swarm()
+    switch = world.namespaces[WIRE].device(SWITCH)
+    assert isinstance(switch, Bridge)
     for daemon in world.daemons.values():
         daemon.swarm_join(world.swarm)
     for host in world.spec.hosts:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sim.checks import check_address, check_fixed_address, unique
 from sim.checks.swarm import check_faults, check_nodes, check_services
+from sim.checks.underlay import check_machines
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ def check_spec(spec: Spec) -> None:
     unique(spec.labels(), "two namespaces are named", "containers, hosts and clients")
     machines = {*(h.name for h in spec.hosts), *(c.name for c in spec.clients)}
     unique([*machines, *{c.service for c in spec.containers}], "a machine and a service are both named", "services")
-    addresses = [*(h.address for h in spec.hosts), *(c.address for c in spec.clients)]
+    far = (c.router.address for c in spec.clients if c.router)
+    addresses = [*(h.address for h in spec.hosts), *(c.address for c in spec.clients), *far]
     unique((a.partition("/")[0] for a in addresses), "two machines have the address", "hosts and clients")
     if not spec.hosts:
         raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
+    check_machines(spec)
     listening: dict[str, list[tuple[Listener, str]]] = {}
     for box in spec.containers:
         where = f"container {box.name}"
@@ -108,6 +111,9 @@ def check_question(spec: Spec, question: Question, where: str = "question") -> N
         )
     if question.probe != "ping" and (question.df or question.size != 56):
         raise SpecError("size and df are for pings", where=where, mend="leave them out, or probe ping")
+    asker = spec.client(question.source)
+    if asker is not None and asker.everywhere and question.by == "name":
+        raise SpecError(f"{question.source} asks no name server of this topology", where=where, mend="ask by ip")
     _check_published(spec, question, where)
     _check_moment(spec, question, where)
     if question.by == "name" or question.target in (*labels, *services):

@@ -37,6 +37,7 @@ from sim.compose.networks import read_network
 from sim.compose.ports import HostPortRanges
 from sim.compose.services import Service, in_start_order, read_service
 from sim.compose.stack import decide, deploy
+from sim.compose.surroundings import gateways_of_nobody
 from sim.compose.underlay import addresses_at_risk
 from sim.errors import SpecError, did_you_mean
 from sim.placement import Scheduler
@@ -125,8 +126,9 @@ def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: st
     places |= {f"{kind} {box.name}": services[box.service].item for box in boxes for kind in ("container", "task")}
     places |= {f"service {each.name}": services[each.key].item for each in swarm}
     places |= {f"fault {fault.name}": item for fault, item in faults}
-    if "hosts" in extension:
-        places |= {f"host {name}": item for name, item in extension["hosts"].mapping().items()}
+    for key in ("hosts", "clients"):
+        declared_machines = extension[key].mapping() if key in extension else {}
+        places |= {f"{key[:-1]} {name}": item for name, item in declared_machines.items()}
     spec = _blamed_spec(
         places,
         extension.get("faults", root),
@@ -136,6 +138,7 @@ def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: st
             "hosts": machines.hosts,
             "clients": machines.clients,
             "underlay": machines.underlay,
+            "names": machines.names,
             "networks": tuple(networks.values()),
             "containers": tuple(boxes),
             "services": tuple(swarm),
@@ -147,7 +150,7 @@ def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: st
     asked = read_questions(extension["questions"], spec) if "questions" in extension else []
     questions = tuple(question for question, _ in asked) if "questions" in extension else default_questions(spec)
     said = {f"question {question}": item.where for question, item in asked}
-    notes += addresses_at_risk(spec)
+    notes += addresses_at_risk(spec) + gateways_of_nobody(spec)
     notes += _said_once(ignored, disabled, order, variables)
     return Spec.model_validate({
         **{key: getattr(spec, key) for key in Spec.model_fields},

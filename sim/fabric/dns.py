@@ -2,7 +2,7 @@
 
 The stub does what glibc's getaddrinfo does for AF_INET: the hosts file, then each nameserver of resolv.conf with a
 limit of five seconds, twice over. A server gets its answers from a function: the engine's embedded DNS, or the one on
-the underlay that knows no name.
+the underlay, which knows what the file says.
 Left out: TCP, IPv6 records, EDNS, caching.
 """
 
@@ -26,6 +26,8 @@ ATTEMPTS = 2
 FORWARD_TIMEOUT = 4.0
 """Seconds that the embedded DNS waits for each upstream server (extIOTimeout, libnetwork/resolver.go)."""
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+POINTER = b"\xc0\x0c"
+"""To byte 12, where the question's name begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ def response(question: bytes, reply: Reply) -> bytes:
     return struct.pack(">6H", 1, flags, 1, len(reply.addresses), 0, 0) + question[12:] + records
 
 
+def compressed(message: bytes) -> bytes:
+    """The same message with the answers' names as pointers to the question's (RFC 1035 4.1.4)."""
+    rcode, addresses = parse(message)
+    question = message[12 : message.index(b"\0", 12) + 5]
+    records = b"".join(POINTER + struct.pack(">HHIHI", 1, 1, 600, 4, address) for address in addresses)
+    return message[:12] + question + records if rcode == NOERROR else message
+
+
 def asked_name(message: bytes) -> str:
     parts, at = [], 12
     while message[at]:
@@ -66,7 +76,7 @@ def parse(message: bytes) -> tuple[int, list[int]]:
     name_length = message.index(b"\0", 12) + 1 - 12
     at, addresses = 12 + name_length + 4, []
     for _ in range(count):
-        at += name_length + 10
+        at += (len(POINTER) if message.startswith(POINTER, at) else name_length) + 10
         addresses.append(struct.unpack_from(">I", message, at)[0])
         at += 4
     return message[3] & 0x0F, addresses
@@ -95,7 +105,8 @@ def _forward(
 ) -> Process:
     answer = yield from _ask(fabric, netns, message, servers, FORWARD_TIMEOUT)
     if answer is not None:  # when no upstream answers, the engine says nothing either, and libc waits in vain
-        yield fabric.call(front.send(answer, fabric.now, client))
+        # The engine packs what it passes on anew (resp.Compress in libnetwork/resolver.go).
+        yield fabric.call(front.send(compressed(answer), fabric.now, client))
 
 
 def _ask(fabric: Fabric, netns: Netns, message: bytes, servers: Sequence[int], timeout: float) -> Process:

@@ -107,7 +107,8 @@ def _udp(
     while True:
         while not sock.inbox:
             yield fabric.ready(sock)
-        payload, peer, peer_port, _ = sock.inbox.popleft()
+        payload, peer, peer_port, asked = sock.inbox.popleft()
         yield fabric.note(Kind.RECEIVE, netns.label)
         yield fabric.env.timeout(thinking)
-        yield fabric.call(sock.send(reply(payload, peer), fabric.now, (peer, peer_port)))
+        source = asked if netns.everywhere else 0  # IP_PKTINFO, where one machine has the addresses of many
+        yield fabric.call(sock.send(reply(payload, peer), fabric.now, (peer, peer_port), source))

@@ -74,6 +74,7 @@ class Netns:
         self.hosts: list[tuple[int, tuple[str, ...]]] = []
         self.daemon_listeners: list[tuple[str, str, int]] = []
         self._local: set[int] = set()
+        self._local_nets: list[tuple[int, int]] = []
         self.devices["lo"] = Loopback(self)
         self.add_address("lo", "127.0.0.1/8")
 
@@ -128,6 +129,11 @@ class Netns:
             raise PlumbError("RTNETLINK answers: File exists", where=f"{self.label}: route {dst}")
         self.routes.add(RouteEntry(network & mask, mask, dev, ip(via) if via else 0, ip(src) if src else 0))
 
+    def add_local_route(self, dst: str) -> None:
+        """`ip route add local DST dev lo`: all its addresses are this namespace's own, but those that are on a link."""
+        value, mask = cidr(dst)
+        self._local_nets.append((value & mask, mask))
+
     def link_set(self, device_name: str, *, up: bool | None = None) -> None:
         """`ip link set DEVICE up|down`."""
         if up is not None:
@@ -157,7 +163,20 @@ class Netns:
 
     def is_local(self, address: int) -> bool:
         """Is `address` in the local table: one of this namespace's own, or anything in 127/8?"""
-        return address in self._local or address >> 24 == 127
+        if address in self._local or address >> 24 == 127:
+            return True
+        return self.everywhere and self._of_local_route(address)
+
+    @property
+    def everywhere(self) -> bool:
+        """Has it more addresses than its devices say?"""
+        return bool(self._local_nets)
+
+    def _of_local_route(self, address: int) -> bool:
+        """Of a local route, unless a longer one of the table leads there (`fib_table_lookup`)."""
+        mine = max((mask for network, mask in self._local_nets if address & mask == network), default=-1)
+        route = self.routes.lookup(address)
+        return mine >= 0 and (route is None or route.mask <= mine)
 
     def is_broadcast(self, address: int) -> bool:
         """The limited broadcast, or the last address of a subnet that this namespace is on."""

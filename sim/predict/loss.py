@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sim.spec import Spec
 from sim.trace import Kind, Trace
-from sim.world import WIRE
+from sim.underlay import WIRE
 
 
 def undisturbed(spec: Spec, trace: Trace) -> float:

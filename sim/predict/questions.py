@@ -13,6 +13,7 @@ from sim.kernel.draws import Draws
 from sim.kernel.netns import LATEST, linux_version
 from sim.phases import phases
 from sim.plumbing import Plumbing
+from sim.predict.unsaid import honest
 from sim.spec import Dial, Question, Spec
 from sim.trace import Answer, Outcome, Trace
 from sim.world import World, build
@@ -102,6 +103,7 @@ def _ways(world: World, dial: Dial, costs: CostModel | None) -> list[tuple[Answe
     wanted: list[int] | None = []
     while wanted is not None and len(ways) < MAX_WAYS:
         draws = Draws(wanted)
-        ways.append(world.ask(dial, costs, draws))
+        answer, trace = world.ask(dial, costs, draws)
+        ways.append((honest(world, dial, answer, trace), trace))
         wanted = draws.next()
     return ways

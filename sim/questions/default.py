@@ -88,9 +88,9 @@ def _ask(
 
 
 def _published(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
-    """Each published port: from its host over loopback and over its address, and from the first client."""
+    """Each published port: from its host over loopback and over its address, and from the first client on the wire."""
     for box in boxes:
-        sources = [box.host, *(c.name for c in spec.clients[:1])]
+        sources = [box.host, *(c.name for c in spec.outsiders[:1])]
         for port in box.ports[:MAX_PORTS]:
             if port.host_port:
                 yield Question(
@@ -124,10 +124,12 @@ def _published(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
 
 def _outside(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
     """Listening ports that are not published, from the first client; and the way out, from each container."""
-    for client in spec.clients[:1]:
+    for client in spec.outsiders[:1]:
         for box in boxes:
             published = {(p.container_port, p.protocol) for p in box.ports}
             for port in box.listens[:MAX_PORTS] if box.mode != "none" else ():
                 if not spec.publishes(box.name) or (port.port, port.protocol) not in published:
                     yield _ask(spec, client.name, box, port, group=OUTSIDE)
             yield Question(source=box.name, target=client.name, group=OUTSIDE)
+    for internet in [client for client in spec.clients if client.everywhere]:
+        yield from (Question(source=box.name, target=internet.name, group=OUTSIDE) for box in boxes)

@@ -23,7 +23,7 @@ def service_questions(spec: Spec) -> Iterator[Question]:
         asker = _asker(spec, service)
         yield from _inside(spec, service, asker) if asker is not None else ()
     for service in spec.services:
-        for client in spec.clients[:1]:
+        for client in spec.outsiders[:1]:
             for task in spec.tasks(service.name)[:1]:
                 yield Question(source=task.name, target=client.name, group=INSIDE)
             for port in service.ports[:MAX_PORTS]:

@@ -12,7 +12,7 @@ from sim import compose
 from sim.packet import Arp, Ethernet, Icmp, IPv4, Packet, Udp, Vxlan, ip
 from sim.spec import Question
 from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
-from sim.world import WIRE
+from sim.underlay import WIRE
 
 RULE = "filter DOCKER-ISOLATION-STAGE-2: -o docker0 -j DROP"
 

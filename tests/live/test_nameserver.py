@@ -32,3 +32,12 @@ def test_any_bytes_get_a_short_answer_or_none(query: bytes) -> None:
     if reply is not None:
         assert reply[:2] == query[:2]
         assert len(reply) <= max(len(query), struct.calcsize("!6H"))
+
+
+def test_a_name_that_it_was_given_has_its_address_and_no_records_of_other_types() -> None:
+    names = {"example.org": "93.184.216.34"}
+    reply = DNS(answer(bytes(DNS(id=7, rd=1, qd=DNSQR(qname="Example.ORG"))), names))
+    assert (reply.rcode, reply.ancount, reply.an[0].rdata) == (0, 1, "93.184.216.34")
+    other = DNS(answer(bytes(DNS(id=7, rd=1, qd=DNSQR(qname="example.org", qtype="AAAA"))), names))
+    assert (other.rcode, other.ancount) == (0, 0)
+    assert DNS(answer(bytes(DNS(id=7, rd=1, qd=DNSQR(qname="example.com"))), names)).rcode == 3

@@ -65,4 +65,4 @@ def test_a_missing_namespace_is_an_error_that_names_it() -> None:
 
 def test_a_route_that_the_kernel_refuses_is_an_error_that_names_the_route(namespace: Path) -> None:
     with pytest.raises(LabError, match=r"10\.0\.0\.0/8 via 192\.0\.2\.1"):
-        netns.address(namespace, "lo", "10.1.1.1/24", ["10.0.0.0/8 via 192.0.2.1"])
+        netns.routes(namespace, ["10.0.0.0/8 via 192.0.2.1"])

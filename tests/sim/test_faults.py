@@ -6,7 +6,8 @@ from sim import faults, topology
 from sim.kernel.bridge import Bridge
 from sim.predict import predict
 from sim.trace import DropReason, Kind
-from sim.world import WIRE, build
+from sim.underlay import WIRE
+from sim.world import build
 
 
 def outcomes(builder, *lines):

@@ -71,3 +71,12 @@ def test_server_asks_upstream_what_it_does_not_know():
     fabric.spawn(dns.name_server(fabric, b, 0, dns.PORT, lambda name: dns.Reply(upstream=(ip("10.1.0.2"),))))
     fabric.spawn(dns.name_server(fabric, c, 0, dns.PORT, lambda name: dns.Reply((ip("10.5.5.5"),))))
     assert fabric.run(fabric.spawn(dns.resolve(fabric, a, "web")), 0.0) == ip("10.5.5.5")
+
+
+def test_an_answer_that_is_packed_anew_says_the_same_in_fewer_bytes() -> None:
+    long = dns.response(dns.query("example.org"), dns.Reply((0x01020304, 0x05060708)))
+    short = dns.compressed(long)
+    assert dns.parse(short) == dns.parse(long) == (0, [0x01020304, 0x05060708])
+    assert len(long) - len(short) == 2 * (len("example.org") + 2 - 2)
+    nobody = dns.response(dns.query("example.org"), dns.Reply(rcode=dns.NXDOMAIN))
+    assert dns.compressed(nobody) == nobody
