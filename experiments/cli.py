@@ -38,6 +38,9 @@ app.add_typer(lab_app, name="lab")
 Costs = Annotated[Path | None, typer.Option(
     "--costs", help="what each step costs, as make bench writes it: results/costs/….json", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else")]
+Questions = Annotated[list[str] | None, typer.Option(
+    "--question", "-q", metavar="QUESTION", show_default=False,
+    help="instead of the file's own: 'web -> db:5432 by name' (repeatable)")]
 
 
 @app.callback()
@@ -102,9 +105,9 @@ def doctor(json: Json = False) -> None:
 
 @app.command()
 @reads_project()
-def predict(project: Project, costs: Costs = None, json: Json = False) -> None:
+def predict(project: Project, question: Questions = None, costs: Costs = None, json: Json = False) -> None:
     """Who reaches whom, by which way it fails, and why: no root, no engine, no network needed."""
-    spec, model = project.spec(), prices(costs)
+    spec, model = project.spec(question or ()), prices(costs)
     forecast = forecast_of(spec, costs=model)
     if json:
         from experiments.verify import question_as_dict
@@ -170,6 +173,7 @@ def walk(
 @reads_project()
 def verify(
     project: Project,
+    question: Questions = None,
     out: Annotated[Path | None, typer.Option(help="also write data.json, summary.md and plots there")] = None,
     vm: Annotated[bool | None, typer.Option(
         "--vm/--no-vm", help="measure in a micro-VM, or not; else if this machine can't", show_default=False)] = None,
@@ -180,7 +184,7 @@ def verify(
     from experiments.verify import verify as verify_spec
     from live.doctor import examine
 
-    spec = project.spec()
+    spec = project.spec(question or ())
     forecast_of(spec, questions=())  # what the engine would refuse is said before a lab is built
     measuring = micro_vm.place(spec, examine(), vm, say)
     if not json:

@@ -13,7 +13,7 @@ A new option of this kind is a field of Project, with its Annotated type: every 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
@@ -46,6 +46,11 @@ class Project:
     env_files: Annotated[list[str], typer.Option(
         "--env-file", metavar="FILE", help="instead of .env (repeatable)", show_default=False,
     )] = field(default_factory=list)
+    beside: Annotated[list[str], typer.Option(
+        "--with", metavar="FILE", help="a file with what else stands under x-hopcast (repeatable)", show_default=False,
+    )] = field(default_factory=list)
+    stack: Annotated[bool, typer.Option(
+        "--stack", help="read it as a file for docker stack deploy", show_default=False)] = False
 
     @property
     def first(self) -> str:
@@ -61,12 +66,12 @@ class Project:
         """The same with FILE, where the command had that among its own words."""
         return replace(self, file=Path(*file) if file else None)
 
-    def spec(self) -> Spec:
-        """The topology that they describe. Raises SpecError."""
+    def spec(self, questions: Sequence[str] = ()) -> Spec:
+        """The topology that they describe, with these questions in the place of its own, if any. Raises SpecError."""
         return compose.load(
             *([self.file] if self.file else []), *self.files,
             profiles=self.profiles, name=self.project_name, directory=self.project_directory,
-            env_files=self.env_files)
+            env_files=self.env_files, beside=self.beside, stack=self.stack, questions=questions)
 
 
 def reads_project(*, file: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -197,7 +197,8 @@ def check_fixed_address(address: str, net: Network) -> None:
     if not net.subnet:
         raise SpecError(
             f"ipv4_address {address} needs a network with a subnet of its own",
-            mend=f"give network {called!r} a subnet under ipam.config",
+            mend=f"give network {called!r} a subnet under ipam.config, or where it is external: "
+            f"x-hopcast: {{networks: {{{called}: {{subnet: …}}}}}}",
         )
     if IPv4Address(address) not in subnet_of(net.subnet):
         raise SpecError(

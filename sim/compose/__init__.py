@@ -14,7 +14,7 @@ that Compose doesn't know, or that the model doesn't cover, is a SpecError with 
 A file for `docker stack deploy` is read as that (`stack`).
 
 The parts: `document` (YAML with lines), `interpolation`, `keys` (which key matters), `ports`, `networks`, `services`,
-`containers`, `stack`, `extension` and `asked` (x-hopcast).
+`containers`, `stack`, `extension`, `asked` and `with_files` (x-hopcast).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from sim.compose.services import Service, in_start_order, read_service
 from sim.compose.stack import decide, deploy
 from sim.compose.surroundings import gateways_of_nobody
 from sim.compose.underlay import addresses_at_risk
+from sim.compose.with_files import brought, of_command_line, read_with
 from sim.errors import SpecError, did_you_mean
 from sim.placement import Scheduler
 from sim.questions import parse_target
@@ -58,19 +59,25 @@ def load(
     directory: str | Path | None = None,
     env_files: Sequence[str | Path] = (),
     environment: Mapping[str, str] | None = None,
+    beside: Sequence[str | Path] = (),
+    stack: bool = False,
+    questions: Sequence[str] = (),
 ) -> Spec:
     """The Spec of a project: of the one in a folder, of a Compose file, or of several that are merged in their order
     (`-` is stdin); without any, of the one that Compose would find from here.
 
     The options are Compose's: `profiles` that are on (--profile), the project's `name` (-p), its `directory`
-    (--project-directory), `env_files` instead of `.env`. `environment` is os.environ when not given. Raises SpecError.
+    (--project-directory), `env_files` instead of `.env`. `environment` is os.environ when not given. `beside` (--with),
+    `stack` and `questions` (-q) say what could stand in the project's x-hopcast, and lie over it (`with_files`). Raises
+    SpecError.
     """
     given = dict(os.environ if environment is None else environment)
     found = find(files, directory=directory, env_files=env_files, environment=given)
     if len(found.files) > 1:
         raise SpecError("several files", where=found.files[1], mend="give one")
     (file,) = found.files
-    return _spec(parse(text_of(file), file), file, found, profiles, name)
+    said = [*read_with(beside, Variables(found.variables)), of_command_line(stack=stack, questions=questions)]
+    return _spec(brought(parse(text_of(file), file), said), file, found, profiles, name)
 
 
 def loads(
@@ -84,7 +91,7 @@ def loads(
     os.environ when not given. Raises SpecError."""
     given = dict(os.environ if environment is None else environment)
     found = find([STDIN], directory=directory, environment=given) if directory else Found((file,), None, given)
-    return _spec(parse(text, file), file, found, (), "")
+    return _spec(brought(parse(text, file)), file, found, (), "")
 
 
 def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: str) -> Spec:

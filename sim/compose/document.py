@@ -18,6 +18,8 @@ from sim.errors import SpecError, did_you_mean
 
 MAX_ITEMS = 100_000
 """More than any Compose file has: an alias that multiplies itself ends here."""
+PLACE = re.compile(r".+?:[0-9]+(?:: |$)")
+"""Where an error is that names a file and a line."""
 TRUE, FALSE = {"true", "yes", "y", "on"}, {"false", "no", "n", "off"}
 """What compose-go's toBoolean takes where a boolean is wanted."""
 
@@ -53,7 +55,7 @@ class Item:
         try:
             yield
         except SpecError as error:
-            if error.where.startswith(f"{self.file}:"):  # blamed already, and nearer
+            if PLACE.match(error.where):  # blamed already, and nearer
                 raise
             raise SpecError(error.problem, where=self.where, mend=error.mend) from None
 

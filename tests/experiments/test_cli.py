@@ -320,3 +320,19 @@ def test_a_reader_that_goes_away_is_no_disagreement() -> None:
         reader.stdout.close()
         assert reader.wait(60) == 141
         assert b"Traceback" not in reader.stderr.read()
+
+
+def test_questions_of_the_command_line_are_asked_instead_of_the_files(compose: str) -> None:
+    result = run("predict", compose, "--json", "-q", "web -> db:5432", "--question", "client -> web:80")
+    assert [each["text"] for each in json.loads(result.stdout)["questions"]] == [
+        "shop-web-1 -> db:5432 tcp by name", "client -> shop-web-1:80 tcp (published)"]
+    assert "-q: web -> dbb:5432: unknown target 'dbb'; did you mean 'db'?" in refused(
+        run("predict", compose, "-q", "web -> dbb:5432"))
+    assert "-q: " in refused(run("verify", compose, "-q", "web and db"))
+
+
+def test_what_a_file_beside_says_wrongly_is_one_line_with_its_place(compose: str, tmp_path: Path) -> None:
+    (tmp_path / "hopcast.yaml").write_text("services:\n  wbe: {listens: [80]}\n")
+    assert "hopcast.yaml:2: services.wbe: unknown service 'wbe'; did you mean 'web'?" in refused(
+        run("predict", compose, "--with", str(tmp_path / "hopcast.yaml")))
+    assert "no such file" in refused(run("predict", compose, "--with", str(tmp_path / "hopcat.yaml")))
