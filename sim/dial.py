@@ -38,7 +38,7 @@ def dial(
     """What question number `index` of a run does. Raises SpecError when there is nothing to dial."""
     where = f"question {question}"
     box = spec.container(question.source)
-    if box is None and question.source not in spec.labels():
+    if box is None and question.source not in spec.labels_and_services:
         raise SpecError(f"unknown source {question.source!r}", where=where)
     source_port = FIRST_SOURCE_PORT + index
     if source_port > 32767:

@@ -48,6 +48,7 @@ def check(spec: Spec, fault: Fault) -> None:
 def inject(world: World, fault: Fault) -> None:
     """It goes wrong."""
     check(world.spec, fault)
+    world.changed()
     daemon = world.daemons[fault.host]
     match fault.kind:
         case "link down":
@@ -69,6 +70,7 @@ def inject(world: World, fault: Fault) -> None:
 
 def mend(world: World, fault: Fault) -> None:
     """It is repaired, as an operator would."""
+    world.changed()
     match fault.kind:
         case "link down":
             world.namespaces[WIRE].link_set(fault.host, up=True)

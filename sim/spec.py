@@ -25,9 +25,11 @@ the given name         a bridge named by `com.docker.network.bridge.name`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from ipaddress import IPv4Interface
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -165,10 +167,46 @@ class Spec(Model):
         check_spec(self)
         return self
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, whose look-ups are its own: pydantic would copy the index of the objects before the update."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name, kept in vars(type(self)).items():
+            if isinstance(kept, cached_property):
+                vars(copied).pop(name, None)
+        return copied
+
+    @cached_property
+    def _containers(self) -> dict[str, Container]:
+        """By name, and the first of each service by the service's; a name comes before a service."""
+        services = {c.service: c for c in reversed(self.containers) if c.service}
+        return services | {c.name: c for c in reversed(self.containers)}
+
+    @cached_property
+    def _networks(self) -> dict[str, Network]:
+        """By the engine's name, and by the file's where that is nobody's name."""
+        keys = {n.key: n for n in reversed(self.networks)}
+        return keys | {n.name: n for n in reversed(self.networks)}
+
+    @cached_property
+    def _tasks(self) -> dict[str, tuple[Container, ...]]:
+        found: dict[str, list[Container]] = {}
+        for box in self.containers:
+            found.setdefault(box.task_of, []).append(box)
+        return {service: tuple(boxes) for service, boxes in found.items()}
+
+    @cached_property
+    def namesakes(self) -> Counter[str]:
+        """Service name -> how many containers are of it."""
+        return Counter(box.service for box in self.containers)
+
+    @cached_property
+    def labels_and_services(self) -> dict[str, None]:
+        """Whom a question may name as its source: labels, hosts first, then services."""
+        return dict.fromkeys([*self.labels(), *(c.service for c in self.containers if c.service)])
+
     def container(self, label: str) -> Container | None:
         """By container name, else by service name (the first of that service)."""
-        return next((c for c in self.containers if c.name == label), None) or next(
-            (c for c in self.containers if c.service == label), None)
+        return self._containers.get(label)
 
     def swarm_service(self, name: str) -> Service | None:
         """By the engine's name, or the file's."""
@@ -176,7 +214,7 @@ class Spec(Model):
 
     def tasks(self, service: str) -> tuple[Container, ...]:
         """The tasks of a service (by the engine's name), in the order in which they start."""
-        return tuple(c for c in self.containers if c.task_of == service)
+        return self._tasks.get(service, ())
 
     def with_tasks_on(self, hosts: Mapping[str, str]) -> Self:
         """The same with these tasks (Container.name) on other hosts, as after a node was drained."""
@@ -184,7 +222,7 @@ class Spec(Model):
         return self.model_copy(update={"containers": tuple(moved)})
 
     def network(self, name: str) -> Network | None:
-        return next((n for n in self.networks if name in (n.name, n.key)), None)
+        return self._networks.get(name)
 
     def host(self, name: str) -> Host | None:
         return next((h for h in self.hosts if h.name == name), None)

@@ -10,7 +10,7 @@ and the hosts' resolv.conf points to it: the lab has the same one, so that "no s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -31,7 +31,8 @@ from sim.fabric.probe import probe
 from sim.kernel.bridge import Bridge
 from sim.kernel.draws import Draws
 from sim.kernel.netns import LATEST, Netns
-from sim.packet import cidr, dotted, ip
+from sim.kernel.socket import Standby
+from sim.packet import Proto, cidr, dotted, ip
 from sim.plumbing import Plumbing
 from sim.spec import ANYWHERE, Client, Container, Dial, Host, Question, Spec
 from sim.trace import Answer, Trace
@@ -52,6 +53,10 @@ SERVERS: dict[tuple[str, Serving], Callable[..., Program]] = {
     ("tcp", "echo once"): responder.tcp_echo_once,
     ("udp", "echo once"): responder.udp_echo,
 }
+PROTOCOLS = {"tcp": Proto.TCP, "udp": Proto.UDP}
+
+Listening = tuple[Netns, Proto, int, int, Callable[[Fabric], Program]]
+"""Where a program listens (protocol, address, port), and the program."""
 
 
 @dataclass(slots=True)
@@ -67,11 +72,19 @@ class World:
     linux: tuple[int, int] = LATEST
     sniffed: bool = False
     draws: Draws = field(default_factory=Draws)
-    """What the question that runs draws, and drew."""
+    """What the question that runs draws, and drew; all namespaces draw from these."""
+    _serving: Serving | None = None
+    """For what the programs stand by; None where they don't, or others than those that should."""
+    _fabric: Fabric | None = None
+    """On which the programs are started."""
 
     def new_netns(self, label: str) -> Netns:
-        netns = self.namespaces[label] = Netns(label, self.linux)
+        netns = self.namespaces[label] = Netns(label, self.linux, self.draws)
         return netns
+
+    def changed(self) -> None:
+        """Somebody runs who did not, or the other way round."""
+        self._serving = None
 
     # looking things up
 
@@ -121,6 +134,7 @@ class World:
 
     def start_engine(self, host: Host, lacking: frozenset[str] = frozenset()) -> Daemon:
         """dockerd on a host; in the place of the one before, if there was one."""
+        self.changed()
         netns = self.namespaces[host.name]
         iptables(netns, host.firewall.before, f"host {host.name}")
         try:
@@ -136,21 +150,23 @@ class World:
 
     def run(self, container: Container) -> None:
         """A container that is no task of a service. PlumbError when its engine refuses."""
+        self.changed()
         daemon = self.daemons[container.host]
         daemon.container_run(container)
-        self.namespaces[container.name] = daemon.sandboxes[container.name]
+        self.namespaces[container.name] = daemon.sandbox_of(container.name)
 
     def run_task(self, task: Container) -> None:
         """A task of a service, on its host. PlumbError when the engine refuses."""
+        self.changed()
         assert self.swarm is not None
         daemon = self.daemons[task.host]
         daemon.task_run(task, self.swarm.services[task.task_of])
-        self.namespaces[task.name] = daemon.sandboxes[task.name]
+        self.namespaces[task.name] = daemon.sandbox_of(task.name)
 
     def runs(self, label: str) -> bool:
         """Does the machine or container run? Faults end containers (`sim/faults.py`)."""
         box = self.spec.container(label)
-        return box is None or box.name in self.daemons[box.host].sandboxes
+        return box is None or self.daemons[box.host].runs(box.name)
 
     def sniff(self, on: bool) -> None:
         """Somebody sniffs on every bridge (promiscuous), or nobody does."""
@@ -163,57 +179,72 @@ class World:
     # asking
 
     def ask(
-        self, dial: Dial, costs: CostModel | None = None, draws: Draws | None = None
+        self, dial: Dial, costs: CostModel | None = None, wanted: Sequence[int] = ()
     ) -> tuple[Answer, Trace]:
-        """Run one question from cold caches: how it ended, and every step on the way. `draws` says what is drawn on the
-        way, and hears what was."""
-        self.draws = draws or Draws()
-        for netns in self.namespaces.values():
-            netns.draws = self.draws
+        """Run one question from cold caches: how it ended, and every step on the way. `wanted`: what is drawn on the
+        way; `draws` has heard of it afterwards."""
+        self.draws.begin(wanted)
         fabric = self.fabric(costs)
         asker = fabric.spawn(probe(fabric, self.netns_of(dial.source), dial))
         answer: Answer = fabric.run(asker, LINGER + LAST_WORDS * self.spec.flight)
         return answer, fabric.trace()
 
     def fabric(self, costs: CostModel | None = None, *, serving: Serving = "answer") -> Fabric:
-        """A clock at 0, cold caches, and every program started."""
+        """A clock at 0, cold caches, and every program listening."""
         for netns in self.namespaces.values():
-            netns.flush()
-        fabric = Fabric(costs)
-        for program in self._programs(serving):
-            fabric.spawn(program(fabric))
-        return fabric
+            if netns.touched:
+                netns.flush()
+        if self._serving != serving:
+            self._stand_by(serving)
+        self._fabric = Fabric(costs)
+        return self._fabric
 
-    def _programs(self, serving: Serving) -> list[Callable[[Fabric], Program]]:
+    def _stand_by(self, serving: Serving) -> None:
+        for netns in self.namespaces.values():
+            netns.sockets.stand_down()
+        for netns, proto, address, port, program in self._programs(serving):
+            netns.sockets.stand_by(Standby(proto, address, port, partial(self._start, program)))
+        self._serving = serving
+
+    def _start(self, program: Callable[[Fabric], Program]) -> None:
+        assert self._fabric is not None
+        self._fabric.start(program(self._fabric))
+
+    def _programs(self, serving: Serving) -> list[Listening]:
         """Every program that listens: responders first, then what the engines run, then the underlay's name server."""
-        programs: list[Callable[[Fabric], Program]] = []
+        programs: list[Listening] = []
         boxes: list[Container | Client] = [*self.spec.containers, *self.spec.clients]
         for box in filter(lambda each: self.runs(each.name), boxes):
             for listener in box.listens:
-                serve = SERVERS[listener.protocol, serving]
-                programs.append(partial(serve, netns=self.netns_of(box.name), label=box.name, port=listener.port,
-                                        address=ip(listener.address)))
+                netns, address = self.netns_of(box.name), ip(listener.address)
+                programs.append((netns, PROTOCOLS[listener.protocol], address, listener.port, partial(
+                    SERVERS[listener.protocol, serving], netns=netns, label=box.name, port=listener.port,
+                    address=address)))
         for daemon in self.daemons.values():
             programs += [self._daemon_program(p) for p in daemon.processes]
-        programs.append(partial(
-            dns.name_server, netns=self.namespaces[NAMESERVER], address=0, port=dns.PORT,
-            lookup=self._known_name))
+        programs.append(_name_server(self.namespaces[NAMESERVER], 0, dns.PORT, self._known_name))
         return programs
 
     def _known_name(self, name: str) -> dns.Reply:
         address = self.spec.names.get(name.lower())
         return dns.Reply((ip(address),)) if address else dns.Reply(rcode=dns.NXDOMAIN)
 
-    def _daemon_program(self, process: DaemonProcess) -> Callable[[Fabric], Program]:
+    def _daemon_program(self, process: DaemonProcess) -> Listening:
         netns = self.namespaces[process.netns_label]
         match process:
             case ProxyProcess():
                 relay = proxy.tcp_proxy if process.protocol == "tcp" else proxy.udp_proxy
-                return partial(relay, netns=netns, address=ip(process.host_ip), port=process.host_port,
-                               backend=(ip(process.container_ip), process.container_port))
+                address, port = ip(process.host_ip), process.host_port
+                return netns, PROTOCOLS[process.protocol], address, port, partial(
+                    relay, netns=netns, address=address, port=port,
+                    backend=(ip(process.container_ip), process.container_port))
             case ResolverProcess():
-                return partial(dns.name_server, netns=netns, address=ip("127.0.0.11"), port=process.udp_port,
-                               lookup=_lookup(process, self.draws))
+                return _name_server(netns, ip("127.0.0.11"), process.udp_port, _lookup(process, self.draws))
+
+
+def _name_server(netns: Netns, address: int, port: int, lookup: Callable[[str], dns.Reply]) -> Listening:
+    return netns, Proto.UDP, address, port, partial(
+        dns.name_server, netns=netns, address=address, port=port, lookup=lookup)
 
 
 def _lookup(process: ResolverProcess, draws: Draws) -> Callable[[str], dns.Reply]:

@@ -56,8 +56,8 @@ def check_spec(spec: Spec) -> None:
 
 
 def _check_attachment(spec: Spec, attachment: Attachment, where: str) -> None:
-    net = next((n for n in spec.networks if n.name == attachment.network), None)
-    if net is None:
+    net = spec.network(attachment.network)
+    if net is None or net.name != attachment.network:
         raise SpecError(
             f"unknown network {attachment.network!r}",
             where=where,
@@ -74,8 +74,8 @@ def _check_shared_namespace(spec: Spec, box: Container) -> None:
     seen = [box.name]
     while box.mode.startswith("container:"):
         other = box.mode.removeprefix("container:")
-        found = next((c for c in spec.containers if c.name == other), None)
-        if found is None:
+        found = spec.container(other)
+        if found is None or found.name != other:
             raise SpecError(
                 f"unknown container {other!r} in mode {box.mode!r}",
                 where=f"container {box.name}",
@@ -99,10 +99,9 @@ def _check_shared_namespace(spec: Spec, box: Container) -> None:
 
 def check_question(spec: Spec, question: Question, where: str = "question") -> None:
     """Source and target exist, and what is asked fits the target. Raises SpecError."""
-    labels = [*spec.labels(), *(c.service for c in spec.containers if c.service)]
-    services = [name for service in spec.services for name in (service.key, service.name) if name]
-    if question.source not in labels:
-        raise SpecError(f"unknown source {question.source!r}", where=where, mend=did_you_mean(question.source, labels))
+    if question.source not in spec.labels_and_services:
+        raise SpecError(f"unknown source {question.source!r}", where=where,
+                        mend=did_you_mean(question.source, spec.labels_and_services))
     if question.probe != "ping" and not question.port:
         raise SpecError(f"a {question.probe} probe needs a port", where=where, mend="give one, 1-65535")
     if question.probe == "ping" and question.port:
@@ -116,13 +115,16 @@ def check_question(spec: Spec, question: Question, where: str = "question") -> N
         raise SpecError(f"{question.source} asks no name server of this topology", where=where, mend="ask by ip")
     _check_published(spec, question, where)
     _check_moment(spec, question, where)
-    if question.by == "name" or question.target in (*labels, *services):
+    if question.by == "name" or question.target in spec.labels_and_services:
+        return
+    services = [name for service in spec.services for name in (service.key, service.name) if name]
+    if question.target in services:
         return
     if not re.fullmatch(r"[\d.]+", question.target):
         raise SpecError(
             f"unknown target {question.target!r}",
             where=where,
-            mend=did_you_mean(question.target, [*labels, *services]),
+            mend=did_you_mean(question.target, [*spec.labels_and_services, *services]),
         )
     try:
         check_address(question.target)

@@ -112,7 +112,7 @@ class Daemon:
                 self.node.swarm.networks[endpoint.network.name].withdraw(endpoint.address)
             elif endpoint.network.pool is not None and endpoint.address is not None:
                 self.ports.unpublish(task, str(endpoint.address))
-                endpoint.network.pool.taken.discard(int(endpoint.address))
+                endpoint.network.pool.release(endpoint.address)
         sandbox.close()
         for endpoint in sandbox.endpoints:
             labels += self.node.release(endpoint.network.name) if self.node is not None else []
@@ -122,6 +122,13 @@ class Daemon:
     def sandboxes(self) -> dict[str, Netns]:
         """container -> the namespace in which it lives: its own, the host's, or another container's."""
         return {name: sandbox.netns for name, sandbox in self._sandboxes.items()}
+
+    def runs(self, container: str) -> bool:
+        return container in self._sandboxes
+
+    def sandbox_of(self, container: str) -> Netns:
+        """The namespace of one that runs."""
+        return self._sandboxes[container].netns
 
     @property
     def containers(self) -> list[Sandbox]:
@@ -260,7 +267,8 @@ class Daemon:
         sandbox = Sandbox(box.name, netns, files, endpoints)
         self._sandboxes[box.name] = sandbox
         if on_host:
-            self.ports.listening += [(each.protocol, each.address, each.port) for each in box.listens]
+            for each in box.listens:
+                self.ports.hold(each.protocol, each.address, each.port)
             return
         netns.sysctls.update(box.sysctls)
         self._publish(box, endpoints)

@@ -82,7 +82,7 @@ def recount(swarm: Swarm) -> None:
         held = [subnet.network_address, subnet.broadcast_address, shared.gateway,
                 *map(IPv4Address, shared.spec.aux_addresses), *(peer.address for peer in shared.peers),
                 *(service.vips[name] for service in swarm.services.values() if name in service.vips)]
-        shared.pool.taken = set(map(int, held))
+        shared.pool.hold(held)
 
 
 def leave(daemon: Daemon) -> list[str]:
@@ -114,4 +114,4 @@ def _detach(daemon: Daemon, sandbox: Sandbox, leaving: list[Endpoint]) -> None:
             daemon.ports.unpublish(sandbox.container, str(endpoint.address))
         sandbox.endpoints.remove(endpoint)
         if endpoint.network.way_out and endpoint.network.pool is not None and endpoint.address is not None:
-            endpoint.network.pool.taken.discard(int(endpoint.address))
+            endpoint.network.pool.release(endpoint.address)

@@ -6,7 +6,7 @@ Follows libnetwork of moby v20.10: ipam/allocator.go, ipam/structures.go, ipam/u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from sim.errors import PlumbError
@@ -28,22 +28,33 @@ class Pool:
     def __init__(self, network: IPv4Network, ip_range: IPv4Network | None = None) -> None:
         self.network = network
         self.ip_range = ip_range
-        self.taken = {int(network.network_address), int(network.broadcast_address)}
+        self._taken = {int(network.network_address), int(network.broadcast_address)}
+        self._lowest_free = 0
+        """No address below is free: where the next search begins."""
 
     def request(self, preferred: str = "") -> IPv4Address:
         """An address: the preferred one, else the lowest free one."""
-        if len(self.taken) >= self.network.num_addresses:
+        if len(self._taken) >= self.network.num_addresses:
             raise NoAvailableAddress
         if preferred:
             address = IPv4Address(preferred)
             if address not in self.network:
                 raise PlumbError("Requested address is out of range")
-            if int(address) in self.taken:
+            if int(address) in self._taken:
                 raise PlumbError("Address already in use", mend=f"{address} is taken; give another")
         else:
             address = self._lowest()
-        self.taken.add(int(address))
+        self._taken.add(int(address))
         return address
+
+    def hold(self, addresses: Iterable[IPv4Address]) -> None:
+        """These are taken, and no other."""
+        self._taken, self._lowest_free = set(map(int, addresses)), 0
+
+    def release(self, address: IPv4Address) -> None:
+        """It may be given again."""
+        self._taken.discard(int(address))
+        self._lowest_free = min(self._lowest_free, int(address))
 
     def _lowest(self) -> IPv4Address:
         first, last = int(self.network.network_address), int(self.network.broadcast_address)
@@ -51,8 +62,9 @@ class Pool:
             # only the host part of the range counts, laid over the subnet (`getAddressRange`)
             first, last = (first | int(edge) & int(self.network.hostmask)
                            for edge in (self.ip_range.network_address, self.ip_range.broadcast_address))
-        for value in range(first, last + 1):
-            if value not in self.taken:
+        for value in range(max(first, self._lowest_free), last + 1):
+            if value not in self._taken:
+                self._lowest_free = value
                 return IPv4Address(value)
         raise NoAvailableAddress
 

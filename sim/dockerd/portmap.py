@@ -68,8 +68,8 @@ class PortMapper:
     bound: list[BoundPort] = field(default_factory=list)
     mappings: dict[str, list[PortMapping]] = field(default_factory=dict)
     """container -> its published ports, in the order in which they were mapped"""
-    listening: list[tuple[str, str, int]] = field(default_factory=list)
-    """(protocol, address, port) of every socket that holds a port of the host, the engine's own or not"""
+    listening: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    """(protocol, port) -> the addresses at which a socket holds that port of the host, the engine's own or not"""
 
     def publish(self, box: spec.Container, bridge: str, address: IPv4Address, binding_ip: str) -> None:
         """All published ports of a container. `binding_ip`: where one without an address of its own is bound."""
@@ -84,7 +84,7 @@ class PortMapper:
             self.firewall.port_unmapped(mapping)
             self.proxies[:] = [p for p in self.proxies if (p.protocol, p.host_ip, p.host_port) != here]
             self.bound[:] = [b for b in self.bound if (b.protocol, b.host_ip, b.host_port) != here]
-            self.listening.remove(here)
+            self.listening[mapping.protocol, mapping.host_port].remove(mapping.host_ip)
             self.netns.daemon_listeners.remove(here)
             self.allocator.release(mapping.host_ip, mapping.protocol, mapping.host_port)
 
@@ -113,11 +113,15 @@ class PortMapper:
         if host_ip != ANYWHERE and not self.netns.is_local(ip(host_ip)):
             raise PlumbError(f"{who}{socket}: cannot assign requested address",
                              mend="a port can be published at the host's own addresses only")
-        for other, address, port in self.listening:
-            if (other, port) == (protocol, host_port) and (address == host_ip or ANYWHERE in (address, host_ip)):
+        for address in self.listening.get((protocol, host_port), ()):
+            if address == host_ip or ANYWHERE in (address, host_ip):
                 raise PlumbError(f"{who}{socket}: address already in use",
-                                 mend=f"{address}:{port} is listened on already: give another host port")
-        self.listening.append((protocol, host_ip, host_port))
+                                 mend=f"{address}:{host_port} is listened on already: give another host port")
+        self.hold(protocol, host_ip, host_port)
+
+    def hold(self, protocol: str, address: str, port: int) -> None:
+        """Somebody listens there from now on."""
+        self.listening.setdefault((protocol, port), []).append(address)
 
     def _start(self, mapping: PortMapping) -> None:
         here = self.netns.label, mapping.protocol, mapping.host_ip, mapping.host_port

@@ -199,7 +199,7 @@ class Swarm:
         address = self.reserved.pop((task, network), None)
         if address is None:
             return ""
-        self.networks[network].pool.taken.discard(int(address))
+        self.networks[network].pool.release(address)
         return str(address)
 
     def _port(self, port: spec.ServicePort) -> int:

@@ -28,6 +28,15 @@ Process = Generator[Any, Any, Any]
 """A program on simulated sockets: yields SimPy events."""
 
 
+def _adopted(process: Process, waits_for: Any) -> Process:
+    """The rest of a program that waits for an event already."""
+    try:
+        while True:
+            waits_for = process.send((yield waits_for))
+    except StopIteration as end:
+        return end.value
+
+
 class Fabric:
     """A clock, a cost model and the record of one question."""
 
@@ -119,6 +128,11 @@ class Fabric:
     def spawn(self, process: Process) -> simpy.Process:
         """Start a program."""
         return self.env.process(process)
+
+    def start(self, process: Process) -> None:
+        """Start a program in the midst of what happens: it runs up to its first wait at once. Until then it may bind
+        sockets and make no system call that takes time."""
+        self.env.process(_adopted(process, next(process)))
 
     def call(self, effects: Effects) -> simpy.Event:
         """A system call: its steps happen now, the caller goes on when they are paid for and the softirqs are through

@@ -85,7 +85,7 @@ class PingSocket(DatagramSocket):
 
     def __init__(self, netns: Netns, ident: int) -> None:
         super().__init__(netns, 0, ident)
-        netns.sockets.pings[ident] = self
+        netns.sockets.ping(self)
 
     def send(self, destination: int, seq: int, payload: bytes, now: float, *, strict: bool = False) -> Effects:
         """DF is set on what fits the MTU, and a larger message is cut (IP_PMTUDISC_WANT); `strict`: it is refused,

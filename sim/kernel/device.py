@@ -80,6 +80,7 @@ class NetDevice:
 
     def xmit(self, packet: Packet, now: float) -> Effects:
         """Send a complete frame out of this interface."""
+        self.netns.touched = True
         if not self.up:
             yield self.drop(DropReason.LINK_DOWN, packet, f"{self.name} is down")
             return
@@ -108,6 +109,7 @@ class NetDevice:
     def hand_up(self, packet: Packet, now: float) -> Effects:
         """The tap, and who gets the frame (`__netif_receive_skb_core`): a sub-interface comes before the one that has
         registered for all frames, of which there is one at most (`rx_handler`)."""
+        self.netns.touched = True
         yield self.step(Kind.SEEN, packet, way="in")
         if packet.vlan is not None and packet.vlan.id in self.vlans:
             yield from self.vlans[packet.vlan.id].untag(packet, now)

@@ -18,6 +18,10 @@ class Draws:
     made: list[tuple[int, int]] = field(default_factory=list)
     """(taken, of how many), in the order in which they came; draws among one are not counted."""
 
+    def begin(self, wanted: Sequence[int] = ()) -> None:
+        """A new run."""
+        self.wanted, self.made = wanted, []
+
     def draw(self, possibilities: int) -> int:
         """One of range(possibilities)."""
         if possibilities <= 1:

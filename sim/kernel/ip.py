@@ -104,6 +104,7 @@ class IpStack:
 
     def defragment(self, packet: Packet) -> Generator[Step | Effect, None, Packet | None]:
         """`ip_defrag`: the whole datagram, or None while parts are missing."""
+        self.netns.touched = True
         whole = self.reassembly.add(packet)
         if whole is None:
             yield self.step(Kind.FRAGMENT, packet, "waits for the rest")
@@ -176,6 +177,7 @@ class IpStack:
         self, packet: Packet, route: RouteEntry, now: float, *, oif: str = ""
     ) -> Generator[Step | Effect, None, Outcome | None]:
         """OUTPUT and what comes after it, for a packet that has its route (NF_INET_LOCAL_OUT, then `dst_output`)."""
+        self.netns.touched = True
         header = packet.ip
         assert header is not None
         before = header.dst, packet.mark

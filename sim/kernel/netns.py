@@ -55,7 +55,7 @@ def linux_version(release: str) -> tuple[int, int]:
 class Netns:
     """See the module docstring. `label` names it in traces and comparisons."""
 
-    def __init__(self, label: str, linux: tuple[int, int] = LATEST) -> None:
+    def __init__(self, label: str, linux: tuple[int, int] = LATEST, draws: Draws | None = None) -> None:
         self.label, self.linux = label, linux
         self.sysctls = sysctls_of(self.linux)
         self.devices: dict[str, NetDevice] = {}
@@ -67,12 +67,14 @@ class Netns:
         self.netfilter = Netfilter(
             label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)
         self.ipvs = Ipvs(self)
-        self.draws = Draws()
+        self.draws = draws or Draws()
         self.nameservers: list[str] = []
         self.search: list[str] = []
         self.resolv_options: list[str] = []
         self.hosts: list[tuple[int, tuple[str, ...]]] = []
         self.daemon_listeners: list[tuple[str, str, int]] = []
+        self.touched = True
+        """Something may have happened here since the last `flush`: whoever could fill a cache says so."""
         self._local: set[int] = set()
         self._local_nets: list[tuple[int, int]] = []
         self.devices["lo"] = Loopback(self)
@@ -212,6 +214,7 @@ class Netns:
     def flush(self) -> None:
         """Cold caches: neighbours, dynamic FDB entries, conntrack, IPVS's connections, and every socket that is not
         listening."""
+        self.touched = False
         self.neighbours.flush()
         self.netfilter.flush_conntrack()
         self.ipvs.flush()

@@ -16,7 +16,7 @@ from sim.kernel.command import Command, read
 from sim.kernel.hooks import TABLES, Test
 from sim.kernel.matches import View
 from sim.kernel.rules import TARGETS, Rule
-from sim.kernel.targets import VERDICTS, Jump, Op
+from sim.kernel.targets import VERDICTS, Jump, Op, Target
 
 NO_CHAIN = "No chain/target/match by that name"
 NO_RULE = "Bad rule (does a matching rule exist in that chain?)"
@@ -42,6 +42,8 @@ class Chain:
 class Table:
     name: str
     chains: dict[str, Chain] = field(default_factory=dict)
+    _reached: dict[str, set[str]] | None = None
+    """Chain -> the built-in chains from which it is reached; None after a change of jumps."""
 
     def save(self) -> list[str]:
         builtin = TABLES[self.name]
@@ -67,23 +69,61 @@ class Table:
         """Why the kernel would refuse the table as it is now, as an errno text (loops, and where targets may stand)."""
         for name in self.chains:
             if name in TABLES[self.name]:
-                errno = self._walk(name, name, ())
+                errno = self._walk(name, name, (), set())
                 if errno:
                     return errno
         return ""
 
-    def _walk(self, hook: str, name: str, path: tuple[str, ...]) -> str:
+    def _walk(self, hook: str, name: str, path: tuple[str, ...], passed: set[str]) -> str:
+        """`passed`: chains in which nothing was found, and below them."""
         if name in path:
             return "Too many links"
+        if name in passed:
+            return ""
         for rule in self.chains[name].rules:
             target = rule.target
             if isinstance(target, Jump):
-                errno = self._walk(hook, target.chain, (*path, name))
+                errno = self._walk(hook, target.chain, (*path, name), passed)
                 if errno:
                     return errno
             elif target is not None and target.hooks and hook not in {h.value for h in target.hooks}:
                 return "Invalid argument"
+        passed.add(name)
         return ""
+
+    def fault_of(self, target: Target | None, chain: Chain) -> str:
+        """`fault`, of a table in which there was none until rules with this target came to a chain: unless they lead
+        elsewhere it is theirs alone, and no other rule needs a look."""
+        if isinstance(target, Jump):
+            return self.fault()
+        if target is None or not target.hooks:
+            return ""
+        return "" if self.reached_from(chain.name) <= {h.value for h in target.hooks} else "Invalid argument"
+
+    def reached_from(self, name: str) -> set[str]:
+        """The built-in chains from which a packet may come to this one."""
+        if self._reached is None:
+            self._reached = {}
+            for start in self.chains:
+                if start in TABLES[self.name]:
+                    self._note_reached(start, start, self._reached)
+        return self._reached.get(name, set())
+
+    def _note_reached(self, start: str, name: str, reached: dict[str, set[str]]) -> None:
+        known = reached.setdefault(name, set())
+        if start in known:
+            return
+        known.add(start)
+        for rule in self.chains[name].rules:
+            if isinstance(rule.target, Jump):
+                self._note_reached(start, rule.target.chain, reached)
+
+    def changed(self, command: Command) -> None:
+        """After a command that wrote: what was concluded from the rules is concluded anew."""
+        for chain in self.chains.values():
+            chain.code = None
+        if command.verb not in ("-A", "-I") or isinstance(command.rules[0].target, Jump):
+            self._reached = None
 
 
 class Ruleset:
@@ -106,8 +146,7 @@ class Ruleset:
         if wrote:
             self.tables[command.table] = table
             self.version += 1
-            for chain in table.chains.values():
-                chain.code = None
+            table.changed(command)
 
 
 def _chain(table: Table, name: str) -> Chain:
@@ -140,7 +179,7 @@ def _write(table: Table, command: Command, what: str, chain: Chain, changed: lis
         raise failed(what, "No such file or directory", where)
     chain.rules = changed
     chain.made = True
-    errno = table.fault() if target is not None and (isinstance(target, Jump) or target.hooks) else ""
+    errno = table.fault_of(target, chain)
     if errno:
         chain.rules = before
         raise failed(what, errno, where)

@@ -7,7 +7,8 @@ to any address. Nobody there: TCP answers with a reset, UDP with ICMP port-unrea
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import PlumbError
@@ -61,6 +62,16 @@ class Socket:
         return self.proto, self.address, self.port, *self.remote
 
 
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A program that will listen on (protocol, address, port); `start` makes it do so."""
+
+    proto: Proto
+    address: int
+    port: int
+    start: Callable[[], None]
+
+
 class SocketTable:
     """All sockets of one namespace."""
 
@@ -72,21 +83,54 @@ class SocketTable:
         self.tunnels: dict[int, Device] = {}
         """UDP port -> who takes its datagrams inside the kernel (`udp_encap`); these outlive every process."""
         self._next_port = EPHEMERAL.start
+        self._standbys: dict[tuple[int, int], list[Standby]] = {}
+        self._started: set[tuple[int, int]] = set()
 
     def in_use(self, proto: int, address: int, port: int) -> bool:
         """Would a bind to (address, port) fail with EADDRINUSE?"""
-        return any(not address or not s.address or s.address == address for s in self.listeners.get((proto, port), ()))
+        held: Iterable[Socket | Standby] = self.listeners.get((proto, port), ())
+        if (proto, port) not in self._started:
+            held = [*held, *self._standbys.get((proto, port), ())]
+        return any(not address or not each.address or each.address == address for each in held)
 
     def bind(self, sock: Socket) -> None:
         """Listen on the socket's address and port; PlumbError as bind(2) refuses."""
-        if self.in_use(sock.proto, sock.address, sock.port):
-            where = f"{dotted(sock.address)}:{sock.port}"
-            raise PlumbError(f"listen {sock.proto.name.lower()} {where}: bind: address already in use",
-                             where=self.netns.label)
+        self.netns.touched = True
+        self._check_free(sock)
         self.listeners.setdefault((sock.proto, sock.port), []).append(sock)
+
+    def _check_free(self, wanted: Socket | Standby) -> None:
+        if self.in_use(wanted.proto, wanted.address, wanted.port):
+            where = f"{dotted(wanted.address)}:{wanted.port}"
+            raise PlumbError(f"listen {wanted.proto.name.lower()} {where}: bind: address already in use",
+                             where=self.netns.label)
+
+    def stand_by(self, program: Standby) -> None:
+        """A program listens, as far as anybody can tell: it is started when something comes for its port, and after a
+        `flush` anew. A question meets few of the programs that a large topology runs. PlumbError as bind(2) refuses."""
+        self._check_free(program)
+        self._standbys.setdefault((program.proto, program.port), []).append(program)
+
+    def stand_down(self) -> None:
+        """No program is waiting any more."""
+        self._standbys.clear()
+        self._started.clear()
+
+    def _start(self, proto: int, port: int) -> None:
+        """Those that stand by for a port."""
+        if (proto, port) in self._standbys and (proto, port) not in self._started:
+            self._started.add((proto, port))
+            for program in self._standbys[proto, port]:
+                program.start()
+
+    def ping(self, sock: Socket) -> None:
+        """A raw socket hears the echo replies that carry its identifier."""
+        self.netns.touched = True
+        self.pings[sock.port] = sock
 
     def connect(self, sock: Socket) -> None:
         """Note a connected socket; its port is drawn from the ephemeral range when it has none."""
+        self.netns.touched = True
         if not sock.port:
             sock.port = self.ephemeral(sock)
         self.flows[sock.key()] = sock
@@ -111,6 +155,7 @@ class SocketTable:
     def flush(self) -> None:
         """Drop every socket: the processes that hold them are started anew for each question. Tunnels stay."""
         self.listeners.clear()
+        self._started.clear()
         self.flows.clear()
         self.pings.clear()
         self._next_port = EPHEMERAL.start
@@ -155,6 +200,7 @@ class SocketTable:
         flow = self.flows.get((proto, local, port, remote, remote_port))
         if flow is not None:
             return flow
+        self._start(proto, port)
         bound = self.listeners.get((proto, port), ())
         return next((s for s in bound if s.address == local), None) or next((s for s in bound if not s.address), None)
 

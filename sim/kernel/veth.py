@@ -72,6 +72,7 @@ class Link(Veth):
     def xmit(self, packet: Packet, now: float) -> Effects:
         """Delay and loss are those of the queueing discipline (netem, TBF), which comes before the tap: who sniffs sees
         late frames late, and lost ones not at all."""
+        self.netns.touched = True
         if self.loss >= 1:
             yield self.drop(DropReason.LOST, packet, f"all frames are lost between {self.name} and its peer")
             return

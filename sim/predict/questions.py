@@ -9,7 +9,6 @@ from sim import faults
 from sim.dial import not_dialled
 from sim.errors import SpecError
 from sim.fabric.costs import CostModel
-from sim.kernel.draws import Draws
 from sim.kernel.netns import LATEST, linux_version
 from sim.phases import phases
 from sim.plumbing import Plumbing
@@ -102,8 +101,7 @@ def _ways(world: World, dial: Dial, costs: CostModel | None) -> list[tuple[Answe
     ways: list[tuple[Answer, Trace]] = []
     wanted: list[int] | None = []
     while wanted is not None and len(ways) < MAX_WAYS:
-        draws = Draws(wanted)
-        answer, trace = world.ask(dial, costs, draws)
+        answer, trace = world.ask(dial, costs, wanted)
         ways.append((honest(world, dial, answer, trace), trace))
-        wanted = draws.next()
+        wanted = world.draws.next()
     return ways

@@ -117,7 +117,7 @@ def ask(
     `more` goes to the Question as it is. Raises SpecError.
     """
     asker = spec.container(source) or next(iter(_tasks(spec, source)), None)
-    if asker is None and source not in spec.labels():
+    if asker is None and source not in spec.labels_and_services:
         known = [*spec.labels(), *(c.service for c in spec.containers)]
         raise SpecError(f"unknown source {source!r}", mend=did_you_mean(source, filter(None, known)))
     if by not in ("", "ip", "name"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.questions.neighbours import Neighbours
 from sim.questions.services import service_questions
 from sim.spec import Container, Listener, Question, Spec
 
@@ -29,10 +30,6 @@ def default_questions(spec: Spec) -> tuple[Question, ...]:
     return tuple({str(question): question for question in asked}.values())
 
 
-def _share(spec: Spec, one: Container, other: Container) -> bool:
-    return one.host == other.host and bool(set(spec.networks_of(one.name)) & set(spec.networks_of(other.name)))
-
-
 def _pairs(boxes: list[Container]) -> Iterator[tuple[Container, Container]]:
     """Ordered pairs of different containers; of a large file, each with its next neighbours."""
     count = len(boxes)
@@ -44,7 +41,7 @@ def _pairs(boxes: list[Container]) -> Iterator[tuple[Container, Container]]:
 
 def _dns_name(spec: Spec, box: Container) -> str:
     """The service's name, unless several containers have it: the engine answers with one of them, drawn at random."""
-    alone = sum(other.service == box.service for other in spec.containers) == 1
+    alone = spec.namesakes[box.service] == 1
     return box.service if box.mode == "networks" and box.service and alone else box.name
 
 
@@ -60,12 +57,11 @@ def _pings(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
 
 def _listening(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
     """Each port from a container beside it, and from one that shares no network with it."""
+    neighbours = Neighbours(spec, boxes)
     for target in boxes:
-        others = [b for b in boxes if spec.netns_of(b.name) != spec.netns_of(target.name)]
-        near = next((b for b in others if _share(spec, b, target)), None)
-        far = next((b for b in others if not _share(spec, b, target) and b.mode in ("bridge", "networks")), None)
         if target.mode == "none":
             continue
+        near, far = neighbours.beside(target), neighbours.apart_from(target)
         for port in target.listens[:MAX_PORTS]:
             if near is not None:
                 by_name = near.mode == target.mode == "networks"

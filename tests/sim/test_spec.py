@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from sim import topology
 from sim.errors import SpecError, did_you_mean
 from sim.spec import Attachment, Client, Container, Engine, Host, Listener, Network, PublishedPort, Question, Spec
 
@@ -149,3 +150,19 @@ def test_a_containers_processes_run_in_the_namespace_that_its_mode_says() -> Non
 def test_did_you_mean_ignores_case_and_dashes() -> None:
     assert did_you_mean("UserlandProxy", ["userland-proxy", "icc"]) == "did you mean 'userland-proxy'?"
     assert did_you_mean("zzz", []) == ""
+
+
+def test_a_copy_with_other_containers_does_not_find_those_before() -> None:
+    spec = topology("t").network("front").container("a", networks=["front"]).container("b", networks=["front"]).spec()
+    assert spec.container("b") is not None and "b" in spec.labels_and_services
+    fewer = spec.model_copy(update={"containers": spec.containers[:1], "questions": ()})
+    assert fewer.container("b") is None and "b" not in fewer.labels_and_services
+    assert fewer == fewer.model_copy() and spec == topology("t").network("front").container(
+        "a", networks=["front"]).container("b", networks=["front"]).spec()
+
+
+def test_a_network_is_found_by_the_engines_name_before_the_files() -> None:
+    spec = topology("t").network("one", key="two").network("two", key="three").spec()
+    found = {name: spec.network(name) for name in ("one", "two", "three", "four")}
+    assert {name: network and network.name for name, network in found.items()} == {
+        "one": "one", "two": "two", "three": "two", "four": None}

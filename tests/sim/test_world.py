@@ -1,12 +1,18 @@
 """The article's statements, as they come out of the plumbing (the same are asked of a real engine in tests/live)."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from sim import topology
+from sim.compose import load
+from sim.errors import PlumbError
+from sim.kernel.bridge import Bridge
 from sim.predict import latency, predict
-from sim.trace import Kind
+from sim.spec import Question
+from sim.trace import Kind, Outcome
+from sim.world import build
 
 
 def answers(builder, *questions):
@@ -125,3 +131,44 @@ def test_machines_hang_on_a_wire_with_the_underlays_mtu() -> None:
     assert {links["host"].interfaces["eth0"].mtu, links["web"].interfaces["eth0"].mtu} == {1400}
     assert links["host"].interfaces["docker0"].mtu == 1500
     assert links["host"].interfaces["eth0"].addresses == ("10.77.0.101/24",)
+
+
+SCENARIOS = sorted((Path(__file__).parents[2] / "experiments" / "scenarios").glob("*.yaml"))
+
+
+def keeps(netns):
+    """What a namespace has learnt of packets, by the table that has it."""
+    found = {
+        "neighbours": [key for key, entry in netns.neighbours.entries.items() if not entry.permanent],
+        "conntrack": list(netns.netfilter.conntrack._table),
+        "ipvs": [*netns.ipvs.connections._requests, *netns.ipvs.connections._replies],
+        "sockets": [*netns.sockets.listeners, *netns.sockets.flows, *netns.sockets.pings],
+        "fragments": list(netns.ip.reassembly.waiting),
+        "associations": list(netns.xfrm._sent),
+        "bridges": [mac for device in netns.devices.values() if isinstance(device, Bridge)
+                    for mac, entry in device.fdb.entries.items() if not entry.static],
+    }
+    return {table: rows for table, rows in found.items() if rows}
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_a_namespace_that_no_packet_touched_has_nothing_to_forget(path):
+    world = build(load(path))
+    asked = [q for q in world.spec.questions if not q.during and not q.after]
+    touched = 0
+    for index, question in enumerate(asked[:: max(1, len(asked) // 8)]):
+        world.ask(world.dial(question, index))
+        touched += sum(netns.touched for netns in world.namespaces.values())
+        assert not {n.label: keeps(n) for n in world.namespaces.values() if not n.touched and keeps(n)}
+    assert touched
+
+
+def test_two_programs_that_bind_one_port_are_refused_when_the_first_question_is_asked():
+    world = build(topology("t").network("front").container("web", networks=["front"], listens=[80]).spec())
+    question = Question(source="web", target="127.0.0.1", probe="tcp", port=80)
+    assert world.ask(world.dial(question, 0))[0].outcome is Outcome.REACHED
+    world.spec = world.spec.model_copy(update={"containers": tuple(
+        box.model_copy(update={"listens": (*box.listens, *box.listens)}) for box in world.spec.containers)})
+    world.changed()
+    with pytest.raises(PlumbError, match=r"listen tcp 0\.0\.0\.0:80: bind: address already in use"):
+        world.ask(world.dial(question, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,32 @@ def test_no_address_is_given_twice_nor_the_network_nor_the_broadcast(length: int
     assert all(address in network for address in got)
     assert network.network_address not in got
     assert network.broadcast_address not in got
+
+
+@given(st.sampled_from(["", "10.7.0.16/29", "10.7.0.0/28"]),
+       st.lists(st.one_of(st.none(), st.integers(0, 31), st.tuples(st.integers(0, 31))), max_size=60))
+def test_an_address_that_was_given_back_is_the_lowest_free_one_again(ip_range: str, wishes: list[Any]) -> None:
+    """Drawn: nothing (any address), a number (that address), or a number in brackets (that one is given back)."""
+    network, narrow = IPv4Network("10.7.0.0/27"), IPv4Network(ip_range) if ip_range else IPv4Network("10.7.0.0/27")
+    pool, taken = Pool(network, narrow if ip_range else None), {network[0], network[31]}
+    for wish in wishes:
+        match wish:
+            case (number,):
+                if number not in (0, 31):
+                    pool.release(network[number])
+                    taken.discard(network[number])
+            case int():
+                if network[wish] not in taken:
+                    assert pool.request(str(network[wish])) == network[wish]
+                    taken.add(network[wish])
+            case None:
+                lowest = next((address for address in narrow if address not in taken), None)
+                if lowest is None:
+                    with pytest.raises(NoAvailableAddress):
+                        pool.request()
+                else:
+                    assert pool.request() == lowest
+                    taken.add(lowest)
 
 
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(8, 28)), max_size=12), st.integers(0, 10))

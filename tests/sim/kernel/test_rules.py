@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import PlumbError
-from sim.kernel.ruleset import Ruleset
+from sim.kernel.ruleset import Chain, Ruleset, Table
+from sim.kernel.targets import Target
 
 DOCKER = """
 -t nat -N DOCKER
@@ -337,3 +338,37 @@ def test_any_history_of_commands_ends_as_with_the_real_iptables(lines: list[str]
         assert rules.save() == real.save()
     finally:
         real.close()
+
+
+LEADING = {"filter": (["INPUT", "FORWARD", "A", "B", "C"], ["ACCEPT", "REJECT", "A", "B", "C"]),
+           "nat": (["PREROUTING", "OUTPUT", "POSTROUTING", "A", "B", "C"],
+                   ["MASQUERADE", "DNAT --to-destination 10.0.0.9", "RETURN", "A", "B", "C"])}
+"""Table -> its chains, and targets that may not stand everywhere, or lead to another chain."""
+
+
+@st.composite
+def leading(draw: st.DrawFn) -> str:
+    """A command that may make a loop, or bring a target where it may not stand; or take the way there away again."""
+    table = draw(st.sampled_from(sorted(LEADING)))
+    chains, targets = LEADING[table]
+    chain, target = draw(st.sampled_from(chains)), draw(st.sampled_from(targets))
+    verb = draw(st.sampled_from(["-A {0} -j {1}"] * 4 + ["-I {0} -j {1}", "-R {0} 1 -j {1}", "-D {0} 1", "-F {0}"]))
+    return f"-t {table} {verb.format(chain, target)}"
+
+
+@given(st.lists(leading(), max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_a_rule_is_refused_exactly_where_a_look_at_the_whole_table_finds_fault(lines: list[str]) -> None:
+    looked: list[tuple[str, str]] = []
+
+    class Whole(Table):
+        def fault_of(self, target: Target | None, chain: Chain) -> str:
+            found = super().fault_of(target, chain)
+            looked.append((found, self.fault()))
+            return found
+
+    ruleset = run(*(f"-t {table} -N {chain}" for table in LEADING for chain in "ABC"))
+    ruleset.tables = {name: Whole(name, table.chains) for name, table in ruleset.tables.items()}
+    for line in lines:
+        outcome(ruleset.execute, line)
+    assert [found for found, _ in looked] == [whole for _, whole in looked]

@@ -2,10 +2,11 @@ import pytest
 
 from sim.errors import PlumbError
 from sim.fabric.fabric import Fabric
+from sim.fabric.responder import tcp_responder
 from sim.kernel.datagram import UdpSocket
-from sim.kernel.socket import EPHEMERAL
+from sim.kernel.socket import EPHEMERAL, Standby
 from sim.kernel.tcp import TcpSocket
-from sim.packet import ip
+from sim.packet import Proto, ip
 from sim.trace import Outcome
 from tests.sim.kernel.machines import pair
 
@@ -79,3 +80,55 @@ def test_udp_without_a_route_is_network_unreachable():
     a, _ = pair()
     sock = UdpSocket(a)
     assert not sock.connect(ip("8.8.8.8"), 53) and sock.error is Outcome.NET_UNREACHABLE
+
+
+def standing_by(netns, fabric, address="", port=80):
+    """A program that waits to be started, and how often it was."""
+    started = []
+
+    def start():
+        started.append(fabric.now)
+        fabric.start(tcp_responder(fabric, netns, "b", port))
+
+    netns.sockets.stand_by(Standby(Proto.TCP, ip(address) if address else 0, port, start))
+    return started
+
+
+def test_a_program_that_stands_by_is_started_by_what_comes_for_its_port_and_only_once():
+    (a, b), fabric = pair(), Fabric()
+    started = standing_by(b, fabric)
+    socks = [TcpSocket(a), TcpSocket(a)]
+    for port, sock in zip((81, 80), socks, strict=True):
+        fabric.walk(sock.connect(ip("10.0.0.2"), port, fabric.now))
+        fabric.env.run(until=fabric.now + 0.5)
+    assert socks[0].error is Outcome.REFUSED and socks[1].error is None
+    fabric.walk(TcpSocket(a).connect(ip("10.0.0.2"), 80, fabric.now))
+    fabric.env.run(until=fabric.now + 0.5)
+    assert len(started) == 1
+
+
+def test_the_port_of_a_program_that_stands_by_is_taken():
+    a, _ = pair()
+    standing_by(a, Fabric())
+    with pytest.raises(PlumbError, match=r"listen tcp 127\.0\.0\.1:80: bind: address already in use"):
+        listener(a, "127.0.0.1", 80)
+    with pytest.raises(PlumbError, match=r"listen tcp 0\.0\.0\.0:80: bind: address already in use"):
+        standing_by(a, Fabric())
+
+
+def test_no_connection_is_given_the_port_of_a_program_that_stands_by():
+    a, _ = pair()
+    standing_by(a, Fabric(), port=EPHEMERAL.start)
+    sock = TcpSocket(a)
+    sock.remote = (ip("10.0.0.2"), 80)
+    assert a.sockets.ephemeral(sock) == EPHEMERAL.start + 1
+
+
+def test_after_a_flush_a_program_that_was_started_stands_by_again():
+    a, _ = pair()
+    standing_by(a, Fabric())
+    a.flush()
+    with pytest.raises(PlumbError, match="address already in use"):
+        listener(a, "", 80)
+    a.sockets.stand_down()
+    listener(a, "", 80)
