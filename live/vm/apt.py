@@ -1,7 +1,7 @@
 """Debian packages with all that they depend on, fetched by apt itself, by any user, without touching the machine's apt.
 
 apt gets a state of its own in a folder: an empty list of installed packages, so that it works out the whole closure;
-its mirrors are those of the machine, whose sources are read and, on another release of Debian, asked for RELEASE.
+its mirrors are those of the machine, whose sources are read and asked for another release of Debian where need be.
 Signatures are checked as always, with the machine's keyrings. Nothing is installed and no maintainer script runs.
 
 sources.list(5), apt.conf(5). Left out: machines whose apt knows no mirror of Debian (see SOURCES_VARIABLE).
@@ -23,7 +23,7 @@ RELEASE = "bookworm"
 """Debian 12: Engine 20.10.24, kernel 6.1, Python 3.11."""
 ARCHITECTURE = "amd64"
 SOURCES_VARIABLE = "HOPCAST_DEBIAN_SOURCES"
-"""A sources.list that is used as it is, in place of the machine's."""
+"""A sources.list that is used in place of the machine's."""
 CODENAMES = ("buster", "bullseye", "bookworm", "trixie", "forky", "sid", "oldstable", "stable", "testing", "unstable")
 SUITE = re.compile(rf"({'|'.join(CODENAMES)})(-updates|-security|/updates)?")
 LIMIT = 900.0
@@ -89,41 +89,45 @@ def parse_deb822(text: str) -> list[Source]:
     return found
 
 
-def for_release(sources: Iterable[Source]) -> list[Source]:
-    """Those of Debian's archive, asked for RELEASE whatever release the machine runs."""
+def for_release(sources: Iterable[Source], release: str = RELEASE) -> list[Source]:
+    """Those of Debian's archive, asked for `release` whatever release the machine runs."""
     found: dict[Source, None] = {}
     for source in sources:
         suite = SUITE.fullmatch(source.suite)
         if suite and "main" in source.components:
             pocket = (suite[2] or "").replace("/updates", "-security")
-            found[Source(source.uri, f"{RELEASE}{pocket}", ("main",), source.signed_by)] = None
+            found[Source(source.uri, f"{release}{pocket}", ("main",), source.signed_by)] = None
     return list(found)
 
 
-def machine_sources(etc: Path = Path("/etc/apt")) -> list[Source]:
+def machine_sources(etc: Path = Path("/etc/apt"), release: str = RELEASE) -> list[Source]:
     """What the machine's apt uses. LabError when no mirror of Debian is among it."""
     found: list[Source] = []
     for file in (etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))):
         if file.suffix in (".list", ".sources") and file.is_file():
             text = file.read_text(errors="replace")
             found += parse_list(text) if file.suffix == ".list" else parse_deb822(text)
-    if wanted := for_release(found):
+    if wanted := for_release(found, release):
         return wanted
     raise LabError(f"no mirror of Debian among the sources of this machine's apt ({etc})",
-                   mend=f"write a line `deb URI {RELEASE} main` into a file and set {SOURCES_VARIABLE} to its path")
+                   mend=f"write a line `deb URI {release} main` into a file and set {SOURCES_VARIABLE} to its path")
 
 
 def missing_tools() -> list[str]:
     return [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
 
 
+def fetch_one(package: str, release: str, folder: Path, say: Say) -> Path:
+    """Downloads one package of a release into `folder`, without what it depends on; the .deb file. LabError."""
+    options = _updated(folder, say, release)
+    say(f"downloading Debian's {package}")
+    _run(options, "download", package, where=folder)
+    return next(folder.glob(f"{package}_*.deb"))
+
+
 def fetch(packages: Sequence[str], folder: Path, say: Say) -> list[Path]:
     """Downloads `packages` and all that they depend on into `folder`; the .deb files. LabError with apt's words."""
-    if missing := missing_tools():
-        raise LabError(f"building the micro-VM needs {', '.join(missing)}", mend="build it on Debian or Ubuntu")
-    options = _private(folder)
-    say(f"reading Debian's package lists ({RELEASE})")
-    _run(options, "update")
+    options = _updated(folder, say, RELEASE)
     say(f"downloading {len(packages)} Debian packages with what they depend on")
     _run(options, "install", "--yes", "--download-only", *packages)
     found = sorted((folder / "cache" / "archives").glob("*.deb"))
@@ -132,14 +136,23 @@ def fetch(packages: Sequence[str], folder: Path, say: Say) -> list[Path]:
     return found
 
 
-def _private(folder: Path) -> list[str]:
+def _updated(folder: Path, say: Say, release: str) -> list[str]:
+    """apt's options for a state of its own in `folder`, with the package lists of a release."""
+    if missing := missing_tools():
+        raise LabError(f"fetching Debian's packages needs {', '.join(missing)}", mend="do it on Debian or Ubuntu")
+    options = _private(folder, release)
+    say(f"reading Debian's package lists ({release})")
+    _run(options, "update")
+    return options
+
+
+def _private(folder: Path, release: str) -> list[str]:
     """apt's options for a state of its own in `folder`."""
     for part in ("state/lists/partial", "cache/archives/partial", "log"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     (folder / "state" / "status").touch()
-    given = os.environ.get(SOURCES_VARIABLE, "")
     sources = folder / "sources.list"
-    sources.write_text(Path(given).read_text() if given else "".join(f"{line}\n" for line in machine_sources()))
+    sources.write_text(_sources(release))
     settings = {
         "Dir::State": folder / "state", "Dir::State::status": folder / "state" / "status",
         "Dir::Cache": folder / "cache", "Dir::Log": folder / "log",
@@ -151,10 +164,18 @@ def _private(folder: Path) -> list[str]:
     return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 
-def _run(options: list[str], *arguments: str) -> None:
+def _sources(release: str) -> str:
+    given = os.environ.get(SOURCES_VARIABLE, "")
+    if not given:
+        return "".join(f"{line}\n" for line in machine_sources(release=release))
+    text = Path(given).read_text()
+    return text if release == RELEASE else "".join(f"{line}\n" for line in for_release(parse_list(text), release))
+
+
+def _run(options: list[str], *arguments: str, where: Path | None = None) -> None:
     try:
         done = subprocess.run(["apt-get", "-qq", *options, *arguments], capture_output=True, text=True, timeout=LIMIT,
-                              stdin=subprocess.DEVNULL, check=False)
+                              stdin=subprocess.DEVNULL, cwd=where, check=False)
     except subprocess.TimeoutExpired as error:
         raise LabError(f"apt-get {arguments[0]} took longer than {LIMIT:.0f} s",
                        mend="see whether this machine reaches its mirror") from error

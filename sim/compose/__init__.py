@@ -21,63 +21,77 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sim.compose import keys
 from sim.compose.asked import read_questions
+from sim.compose.consistency import check
 from sim.compose.containers import check_replicas, containers_of, image_listens, one_listener_a_port
-from sim.compose.document import Item, parse
+from sim.compose.document import Item
 from sim.compose.extension import TOP_KEYS, read_faults, read_machines
-from sim.compose.files import STDIN, Found, find, text_of
+from sim.compose.files import STDIN, Found, find
 from sim.compose.interpolation import Variables
-from sim.compose.networks import read_network
+from sim.compose.networks import is_external, read_network
 from sim.compose.ports import HostPortRanges
+from sim.compose.project import Project, read_project
 from sim.compose.services import Service, in_start_order, read_service
 from sim.compose.stack import decide, deploy
 from sim.compose.surroundings import gateways_of_nobody
 from sim.compose.underlay import addresses_at_risk
 from sim.compose.with_files import brought, of_command_line, read_with
-from sim.errors import SpecError, did_you_mean
+from sim.errors import SpecError
 from sim.placement import Scheduler
 from sim.questions import parse_target
 from sim.questions.default import default_questions
 from sim.spec import Container, Fault, Network, Spec
 from sim.spec import Service as SwarmService
 
-__all__ = ["default_questions", "load", "loads", "parse_target"]
-
-PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+__all__ = ["check", "default_questions", "load", "loads", "open_project", "parse_target", "spec_of"]
 
 
-def load(
-    *files: str | Path,
-    profiles: Sequence[str] = (),
-    name: str = "",
-    directory: str | Path | None = None,
-    env_files: Sequence[str | Path] = (),
-    environment: Mapping[str, str] | None = None,
-    beside: Sequence[str | Path] = (),
-    stack: bool = False,
-    questions: Sequence[str] = (),
-) -> Spec:
+class Options(TypedDict, total=False):
+    """What is said of a project beside its files."""
+
+    profiles: Sequence[str]
+    """Those that are on (--profile)."""
+    name: str
+    """The project's (-p)."""
+    directory: str | Path | None
+    """What relative paths are relative to, and where `.env` is (--project-directory)."""
+    env_files: Sequence[str | Path]
+    """Instead of `.env`."""
+    environment: Mapping[str, str] | None
+    """os.environ when not given."""
+    beside: Sequence[str | Path]
+    """Files with what could stand in the project's x-hopcast, and lies over it (--with, `with_files`)."""
+    stack: bool
+    """It is a stack's file."""
+    questions: Sequence[str]
+    """In the place of the project's own (-q)."""
+
+
+def load(*files: str | Path, **options: Unpack[Options]) -> Spec:
     """The Spec of a project: of the one in a folder, of a Compose file, or of several that are merged in their order
-    (`-` is stdin); without any, of the one that Compose would find from here.
+    (`-` is stdin); without any, of the one that Compose would find from here. Raises SpecError."""
+    return spec_of(open_project(*files, **options))
 
-    The options are Compose's: `profiles` that are on (--profile), the project's `name` (-p), its `directory`
-    (--project-directory), `env_files` instead of `.env`. `environment` is os.environ when not given. `beside` (--with),
-    `stack` and `questions` (-q) say what could stand in the project's x-hopcast, and lie over it (`with_files`). Raises
-    SpecError.
-    """
-    given = dict(os.environ if environment is None else environment)
-    found = find(files, directory=directory, env_files=env_files, environment=given)
-    if len(found.files) > 1:
-        raise SpecError("several files", where=found.files[1], mend="give one")
-    (file,) = found.files
-    said = [*read_with(beside, Variables(found.variables)), of_command_line(stack=stack, questions=questions)]
-    return _spec(brought(parse(text_of(file), file), said), file, found, profiles, name)
+
+def open_project(*files: str | Path, **options: Unpack[Options]) -> Project:
+    """The project as its files have it, merged, before any of it is understood; arguments as of `load`. Raises
+    SpecError."""
+    environment = options.get("environment")
+    found = find(
+        files,
+        directory=options.get("directory"),
+        env_files=options.get("env_files", ()),
+        environment=dict(os.environ if environment is None else environment),
+    )
+    read = read_project(found, profiles=options.get("profiles", ()), name=options.get("name", ""))
+    said = of_command_line(stack=options.get("stack", False), questions=options.get("questions", ()))
+    return replace(read, root=brought(read.root, [*read_with(options.get("beside", ()), read.variables), said]))
 
 
 def loads(
@@ -90,21 +104,28 @@ def loads(
     """The Spec of a Compose file's text. `directory` is where `.env` is, and gives the project's name; `environment` is
     os.environ when not given. Raises SpecError."""
     given = dict(os.environ if environment is None else environment)
-    found = find([STDIN], directory=directory, environment=given) if directory else Found((file,), None, given)
-    return _spec(brought(parse(text, file)), file, found, (), "")
+    found = Found((file,), None, given)
+    if directory is not None:
+        found = replace(find([STDIN], directory=directory, environment=given), files=(file,))
+    read = read_project(found, texts={file: text})
+    return spec_of(replace(read, root=brought(read.root)))
 
 
-def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: str) -> Spec:
-    variables = Variables(found.variables)
-    top = _top(root)
-    project = _project_name(top, variables, found.directory, name)
+def spec_of(read: Project) -> Spec:
+    """The Spec of a project that was read. Raises SpecError."""
+    root, project = read.root, read.name
+    top = root.mapping()
+    for key, item in top.items():
+        if key.startswith("x-") and key != "x-hopcast" and difflib.get_close_matches(key, ["x-hopcast"], cutoff=0.85):
+            item.fail(f"unknown key {key!r}", "did you mean 'x-hopcast'?")
     ignored: dict[str, list[str]] = {key: [] for key in keys.IGNORED_TOP if key in top}
-    notes = list(found.notes)
-    services, disabled = _services(top.get("services"), root, variables, profiles, ignored)
-    extension = variables.fill(top["x-hopcast"]).fields(TOP_KEYS, of="x-hopcast") if "x-hopcast" in top else {}
-    declared = variables.fill(top["networks"]).mapping() if "networks" in top else {}
+    notes = list(read.notes)
+    services, disabled = _services(read, ignored)
+    extension = top["x-hopcast"].fields(TOP_KEYS, of="x-hopcast") if "x-hopcast" in top else {}
+    declared = top["networks"].mapping() if "networks" in top else {}
     stacked = decide(extension.get("stack"), services, declared, notes)
-    order = in_start_order(services, disabled)
+    check(read, stack=stacked)
+    order = in_start_order(services)
     networks = _networks(declared, root, services, project, notes, stacked)
     plain = [service for service in order if not service.swarm]
     names = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
@@ -150,7 +171,7 @@ def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: st
             "containers": tuple(boxes),
             "services": tuple(swarm),
             "faults": tuple(fault for fault, _ in faults),
-            "file": file,
+            "file": read.file,
         },
     )
     check_replicas(spec, services)
@@ -158,7 +179,7 @@ def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: st
     questions = tuple(question for question, _ in asked) if "questions" in extension else default_questions(spec)
     said = {f"question {question}": item.where for question, item in asked}
     notes += addresses_at_risk(spec) + gateways_of_nobody(spec)
-    notes += _said_once(ignored, disabled, order, variables)
+    notes += _said_once(ignored, disabled, order, read.variables)
     return Spec.model_validate({
         **{key: getattr(spec, key) for key in Spec.model_fields},
         "questions": questions,
@@ -167,64 +188,15 @@ def _spec(root: Item, file: str, found: Found, profiles: Sequence[str], name: st
     })
 
 
-def _top(root: Item) -> dict[str, Item]:
-    known = keys.READ_TOP | keys.IGNORED_TOP | set(keys.REFUSED_TOP)
-    top = root.mapping()
-    for key, item in top.items():
-        if key in keys.REFUSED_TOP:
-            item.fail(f"{key!r} is not modelled", keys.REFUSED_TOP[key])
-        if key not in known and not key.startswith("x-"):
-            item.fail(f"unknown key {key!r}", did_you_mean(key, {*known, "x-hopcast"}))
-        if key.startswith("x-") and key != "x-hopcast" and difflib.get_close_matches(key, ["x-hopcast"], cutoff=0.85):
-            item.fail(f"unknown key {key!r}", "did you mean 'x-hopcast'?")
-    return top
-
-
-def _project_name(top: dict[str, Item], variables: Variables, folder: Path | None, wanted: str) -> str:
-    """As Compose: -p, COMPOSE_PROJECT_NAME, else `name` made to fit, else the folder's name made to fit."""
-    mend = "use small letters, digits, - and _, a letter or digit first"
-    for given, where in ((wanted, "--project-name"),
-                         (variables.values.get("COMPOSE_PROJECT_NAME"), "COMPOSE_PROJECT_NAME")):
-        if given:
-            if not PROJECT_NAME.fullmatch(given):
-                raise SpecError(f"{given!r} is no name for a project", where=where, mend=mend)
-            return given
-    if "name" in top and (given := variables.fill(top["name"]).text()):
-        if not PROJECT_NAME.fullmatch(given):
-            top["name"].fail(f"{given!r} is no name for a project", mend)
-        return given
-    return _fitting(folder.resolve().name if folder is not None else "") or "hopcast"
-
-
-def _fitting(name: str) -> str:
-    return re.sub(r"[^a-z0-9_-]", "", name.lower()).lstrip("_-")
-
-
-def _services(
-    item: Item | None,
-    root: Item,
-    variables: Variables,
-    profiles: Sequence[str],
-    ignored: dict[str, list[str]],
-) -> tuple[dict[str, Service], list[str]]:
+def _services(read: Project, ignored: dict[str, list[str]]) -> tuple[dict[str, Service], list[str]]:
     """The services that run, and the names of those whose profiles are off."""
-    if item is None or not item.mapping():
-        (item or root).fail("no services", "declare at least one under `services:`")
-    active = set(profiles) or {name.strip() for name in variables.values.get("COMPOSE_PROFILES", "").split(",")}
-    services, disabled = {}, []
-    for name, entry in item.mapping().items():
-        entry_ignored: dict[str, list[str]] = {}
-        service = read_service(name, entry, variables, entry_ignored)
-        wanted = {profile.value for profile in service.texts("profiles")}
-        if wanted and "*" not in active and not wanted & active:
-            disabled.append(name)
-            continue
-        services[name] = service
-        for key, names in entry_ignored.items():
-            ignored.setdefault(key, []).extend(names)
+    if not read.services:
+        read.root.mapping().get("services", read.root).fail("no services", "declare at least one under `services:`")
+    services = {name: read_service(name, item, ignored) for name, item in read.services.items() if read.runs(name)}
     if not services:
-        item.fail("every service has a profile that is off", "set COMPOSE_PROFILES to the one that you mean")
-    return services, disabled
+        read.root.mapping()["services"].fail(
+            "every service has a profile that is off", "set COMPOSE_PROFILES to the one that you mean")
+    return services, [name for name in read.services if not read.runs(name)]
 
 
 def _networks(
@@ -236,18 +208,9 @@ def _networks(
     stacked: bool,
 ) -> dict[str, Network]:
     """The networks that are used, by key, in the order in which they are made."""
-    declared = {key: entry for key, entry in declared.items() if not key.startswith("x-")}
     used: set[str] = set()
     for service in services.values():
-        for key, entry in service.networks:
-            if key not in declared and key != "default":
-                entry.fail(
-                    f"unknown network {key!r}",
-                    did_you_mean(key, [*declared, "default"])
-                    if declared
-                    else "declare it under the top-level `networks:`",
-                )
-            used.add(key)
+        used.update(key for key, _ in service.networks)
     made: dict[str, Network] = {}
     default = {"default": declared.get("default", root.emptied())}
     for key, entry in {**default, **declared}.items():
@@ -260,10 +223,7 @@ def _networks(
         elif key in declared:
             notes.append(f"network {key!r} is used by no service, so Compose does not make it")
 
-    def external(key: str) -> bool:
-        return key in declared and "external" in declared[key].mapping()
-
-    return dict(sorted(made.items(), key=lambda pair: not external(pair[0])))
+    return dict(sorted(made.items(), key=lambda pair: pair[0] not in declared or not is_external(declared[pair[0]])))
 
 
 def _blamed_spec(places: dict[str, Item], faults: Item, root: Item, parts: dict[str, Any]) -> Spec:

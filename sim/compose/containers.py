@@ -92,8 +92,9 @@ def container_of(
             dns=tuple(_address(item) for item in service.texts("dns")),
             dns_search=tuple(item.value for item in service.texts("dns_search")),
             dns_opt=tuple(item.value for item in service.texts("dns_opt")),
-            extra_hosts=tuple(_extra_host(name, item) for name, item in _pairs(service, "extra_hosts", "=:")),
-            sysctls={key: item.value for key, item in _pairs(service, "sysctls", "=")},
+            extra_hosts=tuple(
+                _extra_host(name, item) for name, items in _entries(service, "extra_hosts") for item in items.texts()),
+            sysctls={key: item.text() for key, item in _entries(service, "sysctls")},
             **fields,
         )
 
@@ -222,8 +223,8 @@ def image_listens(service: Service) -> tuple[Listener, ...]:
     return read_exposed(service.item.holding(texts))
 
 
-def _pairs(service: Service, key: str, separators: str) -> list[tuple[str, Item]]:
-    return service.fields[key].pairs(separators) if key in service.fields else []
+def _entries(service: Service, key: str) -> list[tuple[str, Item]]:
+    return list(service.fields[key].mapping().items()) if key in service.fields else []
 
 
 def _extra_host(name: str, item: Item) -> str:

@@ -64,7 +64,7 @@ class Item:
         if self.value is None:
             return {}
         if not isinstance(self.value, dict):
-            self.fail(f"should be a mapping, is {self._said()}", "write `key: value` lines under it")
+            self.fail(f"should be a mapping, is {self.said()}", "write `key: value` lines under it")
         return self.value
 
     def fields(self, known: set[str], *, of: str) -> dict[str, Item]:
@@ -79,7 +79,7 @@ class Item:
         if self.value is None:
             return []
         if not isinstance(self.value, list):
-            self.fail(f"should be a list, is {self._said()}", "write `- value` lines under it")
+            self.fail(f"should be a list, is {self.said()}", "write `- value` lines under it")
         return self.value
 
     def texts(self) -> list[Item]:
@@ -134,14 +134,36 @@ class Item:
             return replace(self, value=[item.map_text(change) for item in self.value])
         return self
 
+    def plain(self) -> Any:
+        """The value without places: None, bool, int, str, dict or list."""
+        if isinstance(self.value, dict):
+            return {key: item.plain() for key, item in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
     def _wanted(self, kind: str) -> NoReturn:
         """One value is wanted, and here is none, or several."""
         mend = "give it a value, or remove the key" if self.value is None else "write one value behind the key"
-        self.fail(f"should be {kind}, is {self._said()}", mend)
+        self.fail(f"should be {kind}, is {self.said()}", mend)
 
-    def _said(self) -> str:
+    def said(self) -> str:
+        """The value in an error's words."""
         kinds = {dict: "a mapping", list: "a list", type(None): "empty"}
         return kinds.get(type(self.value), repr(self.value))
+
+
+class Decimal(str):
+    """A number with a fraction or an exponent, as it was written: `20.10` keeps its zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document: its tree, and the places (keys from the top) that `!reset` and `!override` remove from what
+    was read before it."""
+
+    root: Item
+    removed: tuple[tuple[str, ...], ...] = ()
 
 
 class _Loader(yaml.SafeLoader):
@@ -154,16 +176,17 @@ _TAG = "tag:yaml.org,2002:"
 for _kind, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("merge", r"<<", "<"),
 ):
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), list(_first))
 
 
-def parse(text: str, file: str) -> Item:
-    """The one YAML document in `text`. Raises SpecError."""
+def parse(text: str, file: str) -> list[Document]:
+    """The YAML documents in `text`, empty ones left out; at least one. Raises SpecError."""
     try:
-        documents = list(yaml.compose_all(text, Loader=_Loader))
+        nodes = [node for node in yaml.compose_all(text, Loader=_Loader) if node is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or str(error)
@@ -179,69 +202,107 @@ def parse(text: str, file: str) -> Item:
         raise SpecError(f"not valid YAML: {' '.join(str(error).split())}", where=file) from None
     except RecursionError:
         raise SpecError("not readable: nested too deeply", where=file) from None
-    if not documents or documents[0] is None:
+    documents = []
+    for node in nodes:
+        tree = _Tree(file)
+        root = tree.item(node, (), node.start_mark.line + 1, ())
+        if root.value is None and len(nodes) > 1:
+            continue
+        if not isinstance(root.value, dict):
+            root.fail("not a Compose file: its top level should be a mapping", "begin with `services:`")
+        documents.append(Document(root, tuple(tree.removed)))
+    if not documents:
         raise SpecError("the file is empty", where=file, mend="declare at least one service")
-    if len(documents) > 1:
-        raise SpecError(
-            "more than one YAML document",
-            where=f"{file}:{documents[1].start_mark.line}",
-            mend="keep one, remove the `---`",
-        )
-    root = _Tree(file).item(documents[0], "", documents[0].start_mark.line + 1, ())
-    if not isinstance(root.value, dict):
-        root.fail("not a Compose file: its top level should be a mapping", "begin with `services:`")
-    return root
+    return documents
+
+
+def parse_one(text: str, file: str) -> Item:
+    """The one YAML document in `text`. Raises SpecError."""
+    first, *others = parse(text, file)
+    if others:
+        others[0].root.fail("more than one YAML document", "keep one, remove the `---`")
+    return first.root
 
 
 class _Tree:
-    """Turns YAML's nodes into Items; counts them."""
+    """Turns YAML's nodes into Items; counts them, and remembers what `!reset` and `!override` remove."""
 
     def __init__(self, file: str) -> None:
         self.file, self.count = file, 0
+        self.removed: list[tuple[str, ...]] = []
 
-    def item(self, node: yaml.Node, path: str, line: int, above: tuple[int, ...]) -> Item:
+    def item(self, node: yaml.Node, keys: tuple[str, ...], line: int, above: tuple[int, ...]) -> Item:
         self.count += 1
-        here = Item(None, self.file, line, path)
+        here = Item(None, self.file, line, "".join(keys).lstrip("."))
         if id(node) in above or self.count > MAX_ITEMS or len(above) > 100:
             here.fail("an alias contains itself, or nesting goes too deep", "write it out without the alias")
         above = (*above, id(node))
-        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return replace(here, value=self._mapping(node, path, above))
-        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return replace(
-                here,
-                value=[
-                    self.item(child, f"{path}[{i}]", child.start_mark.line + 1, above)
-                    for i, child in enumerate(node.value)
-                ],
-            )
+        kind = node.tag.removeprefix(_TAG)
+        if kind == "!override":
+            self.removed.append(_names(keys))
+            kind = _untagged(node)
+        if isinstance(node, yaml.MappingNode) and kind in ("map", "!"):
+            return replace(here, value=self._mapping(node, keys, above))
+        if isinstance(node, yaml.SequenceNode) and kind in ("seq", "!"):
+            return here.holding([
+                self.item(child, (*keys, f"[{i}]"), child.start_mark.line + 1, above)
+                for i, child in enumerate(node.value) if not self._reset(child, (*keys, f"[{i}]"))
+            ])
         if isinstance(node, yaml.ScalarNode):
-            match node.tag.removeprefix(_TAG):
-                case "str":
+            match kind:
+                case "str" | "!":
                     return replace(here, value=node.value)
-                case "int" if re.fullmatch(r"[-+]?\d{1,18}", node.value):
+                case "int" if re.fullmatch(r"[-+]?[0-9]{1,18}", node.value):
                     return replace(here, value=int(node.value))
-                case "bool":
+                case "int" | "float":
+                    return replace(here, value=Decimal(node.value))
+                case "bool" if node.value.lower() in ("true", "false"):
                     return replace(here, value=node.value.lower() == "true")
                 case "null":
                     return here
         return here.fail(f"the tag {node.tag.replace(_TAG, '!!')!r} is not modelled", "write the value without a tag")
 
-    def _mapping(self, node: yaml.MappingNode, path: str, above: tuple[int, ...]) -> dict[str, Item]:
+    def _reset(self, node: yaml.Node, keys: tuple[str, ...]) -> bool:
+        """Whether a value is `!reset`: it is as if it weren't there, and what was there before goes."""
+        if node.tag == "!reset":
+            self.removed.append(_names(keys))
+        return node.tag == "!reset"
+
+    def _mapping(self, node: yaml.MappingNode, keys: tuple[str, ...], above: tuple[int, ...]) -> dict[str, Item]:
         own: dict[str, Item] = {}
         merged: dict[str, Item] = {}
+        lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
+            here = Item(None, self.file, line, "".join(keys).lstrip("."))
             if not isinstance(key_node, yaml.ScalarNode):
-                Item(None, self.file, line, path).fail("a key should be a text")
+                here.fail("a key should be a text")
             if key_node.tag == _TAG + "merge":
                 sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 for source in sources:
-                    item = self.item(source, path, line, above)
+                    item = self.item(source, keys, line, above)
                     merged = {**item.mapping(), **merged}
                 continue
             key = key_node.value
-            if key in own:
-                own[key].fail(f"the key {key!r} is given again on line {line}", "keep one of the two")
-            own[key] = self.item(value_node, f"{path}.{key}" if path else key, line, above)
+            if key_node.tag != _TAG + "str":
+                here.fail(f"the key {key!r} is not a text", f'put it in quotes: "{key}"')
+            if key in lines:
+                replace(here, line=lines[key], path=f"{here.path}.{key}".lstrip(".")).fail(
+                    f"the key {key!r} is given again on line {line}", "keep one of the two")
+            lines[key] = line
+            if not self._reset(value_node, (*keys, f".{key}")):
+                own[key] = self.item(value_node, (*keys, f".{key}"), line, above)
         return {**merged, **own}
+
+
+def _untagged(node: yaml.Node) -> str:
+    """What a value is by its looks, whatever its tag."""
+    if isinstance(node, yaml.ScalarNode):
+        tag: str = _Loader("").resolve(yaml.ScalarNode, node.value, (not node.style, True))  # type: ignore[no-untyped-call]
+        return tag.removeprefix(_TAG)
+    return "map" if isinstance(node, yaml.MappingNode) else "seq"
+
+
+def _names(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys of a place; an index of a list stays as it is."""
+    return tuple(key.removeprefix(".") for key in keys)

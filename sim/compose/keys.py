@@ -1,14 +1,11 @@
 """Which keys of the Compose specification matter to a packet, which don't, and which the model refuses.
 
-A key in none of these tables is unknown to Compose as well: an error, with the nearest key as the mend.
-Follows compose-spec's schema (schema/compose-spec.json).
+Which keys there are at all, and what they look like, is `schema`'s.
 """
 
 from __future__ import annotations
 
-READ_TOP = {"name", "services", "networks", "version"}
 IGNORED_TOP = {"volumes", "configs", "secrets", "models"}
-REFUSED_TOP = {"include": "merge the files first: docker compose config > merged.yaml"}
 
 READ_SERVICE = {
     "container_name", "depends_on", "deploy", "dns", "dns_opt", "dns_search", "expose", "extra_hosts", "hostname",
@@ -27,9 +24,7 @@ IGNORED_SERVICE = {
     "user", "userns_mode", "uts", "volume_driver", "volumes", "volumes_from", "working_dir",
 }
 REFUSED_SERVICE = {
-    "extends": "write the service out: docker compose config prints it resolved",
     "external_links": "put both containers on one user-defined network",
-    "net": "it is called network_mode since Compose 2",
     "provider": "declare a service that is a container",
 }
 

@@ -33,17 +33,15 @@ OTHER_DRIVERS = re.compile(r"mac-?_?vlan|ip-?_?vlan|vlan|overlay|swarm", re.IGNO
 def read_network(key: str, item: Item, project: str, notes: list[str], *, stack: bool = False) -> Network:
     """One entry of `networks`. Raises SpecError."""
     fields = item.fields(keys.READ_NETWORK | keys.IGNORED_NETWORK, of=f"network {key!r}")
-    external = _external(fields)
-    name = (
-        fields["name"].text() if "name" in fields else external or (key if external is not None else f"{project}_{key}")
-    )
+    external = is_external(item)
+    name = fields["name"].text() if "name" in fields else key if external else f"{project}_{key}"
     if name in (DEFAULT_NETWORK, "host", "none"):
         other = "tasks on a node's own networks are not modelled"
         mend = other if stack else f"give the services `network_mode: {name}`"
         fields.get("name", item).fail(f"{name!r} is one of Docker's own networks", mend)
     said = item.mapping().get("x-hopcast")
-    if external is not None:
-        extra = sorted(set(fields) - {"name", "external", "labels"})
+    if external:
+        extra = sorted(key for key in set(fields) - {"name", "external", "labels"} if fields[key].value)
         if extra:
             fields[extra[0]].fail(
                 f"{extra[0]!r} on an external network",
@@ -134,15 +132,9 @@ def _options(driver: str, fields: dict[str, Item]) -> dict[str, str]:
     return options
 
 
-def _external(fields: dict[str, Item]) -> str | None:
-    """None: not external. Else the name given in the old form `external: {name: X}`, or an empty text."""
-    if "external" not in fields:
-        return None
-    item = fields["external"]
-    if isinstance(item.value, dict):
-        inner = item.fields({"name"}, of="external")
-        return inner["name"].text() if "name" in inner else ""
-    return "" if item.flag() else None
+def is_external(item: Item) -> bool:
+    """Whether a network exists before the project."""
+    return "external" in item.mapping() and item.mapping()["external"].flag()
 
 
 def _ipam(item: Item | None, *, stack: bool) -> dict[str, str | tuple[str, ...]]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sim.compose.document import Item, parse
+from sim.compose.document import Item, parse_one
 from sim.compose.files import text_of
 from sim.compose.interpolation import Variables
 from sim.errors import did_you_mean
@@ -33,7 +33,7 @@ def read_with(files: Sequence[str | Path], variables: Variables) -> list[Item]:
     """What the files of `--with` say, each as an x-hopcast. Raises SpecError."""
     said = []
     for file in map(str, files):
-        root = variables.fill(parse(text_of(file), file))
+        root = variables.fill(parse_one(text_of(file), file))
         wrapped = root.mapping()
         if any({"image", "build"} & each.mapping().keys() for each in _entries(wrapped.get("services"))):
             root.fail("a Compose file, and no file for --with", "give it as FILE or with -f")

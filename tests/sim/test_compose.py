@@ -118,7 +118,7 @@ networks:
   n:
     internal: true
     attachable: yes
-    driver_opts: {com.docker.network.bridge.name: mybr0, com.docker.network.bridge.enable_icc: false}
+    driver_opts: {com.docker.network.bridge.name: mybr0, com.docker.network.bridge.enable_icc: "false"}
     ipam:
       config:
         - {subnet: 172.28.5.4/16, gateway: 172.28.5.254, ip_range: 172.28.5.0/24, aux_addresses: {h: 172.28.1.5}}
@@ -219,7 +219,7 @@ def test_a_service_with_a_profile_stays_out_until_the_profile_is_on() -> None:
 def test_what_cannot_change_a_packets_fate_is_said_once() -> None:
     spec = spec_of("""
 services:
-  a: {image: x, volumes: [v], command: "echo $(date) ${NOT_READ:?never}", environment: {A: 1}}
+  a: {image: x, volumes: [v], command: "echo $(date)", environment: {A: 1}}
   b: {build: ., volumes: [v], restart: always, logging: {driver: none}}
 volumes: {v: }
 """)
