@@ -95,7 +95,7 @@ def body(box: Container) -> dict[str, Any]:
     exposed |= {f"{listener.port}/{listener.protocol}": {} for listener in box.expose}
     request: dict[str, Any] = {
         "Image": image.local_name(box.image), "Entrypoint": list(image.SLEEP), "StopSignal": "SIGKILL",
-        "Hostname": box.hostname, "ExposedPorts": exposed, "MacAddress": box.mac_address,
+        "Hostname": box.hostname, "Domainname": box.domainname, "ExposedPorts": exposed, "MacAddress": box.mac_address,
         "HostConfig": {
             "NetworkMode": mode, "PortBindings": bindings, "Dns": list(box.dns), "DnsSearch": list(box.dns_search),
             "DnsOptions": list(box.dns_opt), "ExtraHosts": list(box.extra_hosts), "Sysctls": dict(box.sysctls),

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sim import checks
 from sim.checks.swarm import check_service
+from sim.checks.sysctls import canonical
 from sim.machines import Firewall, Router, RuleLine, internet_rules
 from sim.model import Address, Cidr, Label, Mac, Model
 
@@ -94,6 +95,7 @@ class Container(Model):
     name: Label
     service: str = ""
     hostname: str = ""
+    domainname: str = ""
     image: str = "hopcast/responder"
     host: str = "host"
     mode: Annotated[str, AfterValidator(checks.check_mode)] = "networks"
@@ -107,7 +109,7 @@ class Container(Model):
     dns_opt: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     """`name:address`, as in docker run --add-host."""
-    sysctls: dict[str, str] = Field(default_factory=dict)
+    sysctls: Annotated[dict[str, str], AfterValidator(canonical)] = Field(default_factory=dict)
     mac_address: Mac = ""
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no"
     """`docker run --restart`: does it start again after an engine that was killed has ended it? The engine starts such

@@ -87,6 +87,7 @@ class DropReason(StrEnum):
     NO_MEMBER = "nobody on that network has it"
     NO_STATE = "no IPsec security association for it"
     ICMP_IGNORED = "kernel ignored the ICMP error"
+    ECHO_IGNORED = "pings are not answered there"
 
 
 @dataclass(slots=True)

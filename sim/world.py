@@ -18,8 +18,8 @@ from typing import Literal
 from sim.dial import dial as make_dial
 from sim.dockerd.daemon import Daemon
 from sim.dockerd.inspect import inspected
+from sim.dockerd.process import BoundPort, ProxyProcess, ResolverProcess
 from sim.dockerd.process import Process as DaemonProcess
-from sim.dockerd.process import ProxyProcess, ResolverProcess
 from sim.dockerd.profile import profile_of
 from sim.dockerd.swarm import Swarm
 from sim.errors import SpecError
@@ -30,8 +30,10 @@ from sim.fabric.fabric import Process as Program
 from sim.fabric.probe import probe
 from sim.kernel.bridge import Bridge
 from sim.kernel.draws import Draws
-from sim.kernel.netns import LATEST, Netns
+from sim.kernel.netns import Netns
+from sim.kernel.resolver import ResolverFiles
 from sim.kernel.socket import Standby
+from sim.kernel.sysctl import LATEST
 from sim.packet import Proto, cidr, dotted, ip
 from sim.plumbing import Plumbing
 from sim.spec import ANYWHERE, Client, Container, Dial, Host, Question, Spec
@@ -118,6 +120,11 @@ class World:
         """The namespace in which a container's, host's or client's processes run."""
         return self.namespaces[self.spec.netns_of(label)]
 
+    def files_of(self, label: str) -> ResolverFiles:
+        """The resolver files of a container's, host's or client's processes."""
+        box = self.spec.container(label)
+        return self.daemons[box.host].files_of(box.name) if box else self.namespaces[label].files
+
     @property
     def warnings(self) -> list[str]:
         return [w for daemon in self.daemons.values() for w in daemon.warnings]
@@ -185,7 +192,7 @@ class World:
         way; `draws` has heard of it afterwards."""
         self.draws.begin(wanted)
         fabric = self.fabric(costs)
-        asker = fabric.spawn(probe(fabric, self.netns_of(dial.source), dial))
+        asker = fabric.spawn(probe(fabric, self.netns_of(dial.source), dial, self.files_of(dial.source)))
         answer: Answer = fabric.run(asker, LINGER + LAST_WORDS * self.spec.flight)
         return answer, fabric.trace()
 
@@ -222,12 +229,18 @@ class World:
                     address=address)))
         for daemon in self.daemons.values():
             programs += [self._daemon_program(p) for p in daemon.processes]
+            programs += [self._held_port(port) for port in daemon.bound_ports]
         programs.append(_name_server(self.namespaces[NAMESERVER], 0, dns.PORT, self._known_name))
         return programs
 
     def _known_name(self, name: str) -> dns.Reply:
         address = self.spec.names.get(name.lower())
         return dns.Reply((ip(address),)) if address else dns.Reply(rcode=dns.NXDOMAIN)
+
+    def _held_port(self, held: BoundPort) -> Listening:
+        netns, address, port = self.namespaces[held.netns_label], ip(held.host_ip), held.host_port
+        return netns, PROTOCOLS[held.protocol], address, port, partial(
+            proxy.held_port, netns=netns, protocol=held.protocol, address=address, port=port)
 
     def _daemon_program(self, process: DaemonProcess) -> Listening:
         netns = self.namespaces[process.netns_label]

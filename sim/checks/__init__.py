@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import TYPE_CHECKING
 
+from sim.checks import sysctls
 from sim.errors import SpecError, did_you_mean
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ def check_container(box: Container) -> None:
             mend=f"publish them on {box.mode.removeprefix('container:')}",
         )
     unique((a.network for a in box.attachments), "attached twice to network", where)
+    for name, value in box.sysctls.items() if box.mode != "host" else ():
+        sysctls.check(name, value)
 
 
 def check_fixed_address(address: str, net: Network) -> None:

@@ -84,6 +84,7 @@ def container_of(
             name=name,
             service=service.name,
             hostname=service.text("hostname"),
+            domainname=service.text("domainname"),
             expose=expose,
             listens=read_listeners(service.extension["listens"])
             if "listens" in service.extension

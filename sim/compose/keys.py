@@ -8,14 +8,14 @@ from __future__ import annotations
 IGNORED_TOP = {"volumes", "configs", "secrets", "models"}
 
 READ_SERVICE = {
-    "container_name", "depends_on", "deploy", "dns", "dns_opt", "dns_search", "expose", "extra_hosts", "hostname",
-    "image", "links", "mac_address", "network_mode", "networks", "ports", "profiles", "restart", "scale",
+    "container_name", "depends_on", "deploy", "dns", "dns_opt", "dns_search", "domainname", "expose", "extra_hosts",
+    "hostname", "image", "links", "mac_address", "network_mode", "networks", "ports", "profiles", "restart", "scale",
     "sysctls",
 }
 IGNORED_SERVICE = {
     "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent", "command",
     "configs", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime",
-    "cpu_shares", "cpus", "cpuset", "credential_spec", "develop", "device_cgroup_rules", "devices", "domainname",
+    "cpu_shares", "cpus", "cpuset", "credential_spec", "develop", "device_cgroup_rules", "devices",
     "entrypoint", "env_file", "environment", "gpus", "group_add", "healthcheck", "init", "ipc", "isolation",
     "label_file", "labels", "logging", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit",
     "models", "oom_kill_disable", "oom_score_adj", "pid", "pids_limit", "platform", "post_start", "pre_stop",

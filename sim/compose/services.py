@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sim.checks.sysctls import idle
 from sim.compose import keys
 from sim.compose.document import Item
 
@@ -65,6 +66,9 @@ def read_service(name: str, item: Item, ignored: dict[str, list[str]]) -> Servic
         elif (key in keys.READ_SERVICE or key == "x-hopcast") and entry.value is not None:
             fields[key] = entry
     service = Service(name, item, fields)
+    for sysctl, value in fields["sysctls"].pairs("=") if "sysctls" in fields else ():
+        if idle(sysctl, value.value):
+            ignored.setdefault(f"sysctl {sysctl}", []).append(name)
     attach(service)
     return service
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Network
 
 from sim import spec
-from sim.dockerd import refusals, resolution
+from sim.dockerd import refusals, resolution, sysctls
 from sim.dockerd.drivers import PREDEFINED, Registry
 from sim.dockerd.drivers.api import Engine
 from sim.dockerd.endpoint import Endpoint, create_endpoint, gateway_endpoint
@@ -146,6 +146,10 @@ class Daemon:
         """container -> its resolver files. Those of containers in the host's namespace are not in any Netns."""
         return {name: sandbox.files for name, sandbox in self._sandboxes.items()}
 
+    def files_of(self, container: str) -> resolution.Resolution:
+        """What a process in this container reads."""
+        return self._sandboxes[container].files
+
     @property
     def processes(self) -> list[Process]:
         """What listens on the engine's behalf: docker-proxies, then the embedded DNS of each sandbox."""
@@ -199,7 +203,7 @@ class Daemon:
             "com.docker.network.bridge.name": "docker0",
             "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
             "com.docker.network.driver.mtu": str(options.mtu),
-            "com.docker.network.bridge.enable_ip_masquerade": str(options.ip_masq).lower(),
+            "com.docker.network.bridge.enable_ip_masquerade": str(options.ip_masq and options.iptables).lower(),
             "com.docker.network.bridge.enable_icc": str(options.icc).lower(),
         })
         # an option that nobody else may set
@@ -235,6 +239,7 @@ class Daemon:
         other = self._sandboxes.get(box.mode.removeprefix("container:"))
         if other is None:
             raise PlumbError(f"No such container: {box.mode.removeprefix('container:')}")
+        sysctls.write(box, other.netns, on_host=other.netns is self.netns)
         self._sandboxes[box.name] = Sandbox(box.name, other.netns, other.files)
 
     def _run(self, box: spec.Container, service: SwarmService | None = None) -> None:
@@ -267,12 +272,13 @@ class Daemon:
         sandbox = Sandbox(box.name, netns, files, endpoints)
         self._sandboxes[box.name] = sandbox
         if on_host:
+            sysctls.write(box, netns, on_host=True)
             for each in box.listens:
                 self.ports.hold(each.protocol, each.address, each.port)
             return
-        netns.sysctls.update(box.sysctls)
         self._publish(box, endpoints)
         sandbox.populate()
+        sysctls.write(box, netns, on_host=False)
         sandbox.files.write(netns)
         if resolution.needs_resolver(endpoints):
             self._resolvers.append(sandbox.start_resolver())

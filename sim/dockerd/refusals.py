@@ -32,6 +32,11 @@ ON_HOST: tuple[Check, ...] = ((lambda box: box.mac_address, "conflicting options
 """What a container can't have in the host's namespace."""
 
 
+def runc(what: str) -> PlumbError:
+    """What the engine says when runc could not start a container."""
+    return PlumbError(f"failed to create shim task: OCI runtime create failed: runc create failed: {what}: unknown")
+
+
 def check_name(name: str, taken: Collection[str]) -> None:
     if not CONTAINER_NAME.fullmatch(name):
         raise PlumbError(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")

@@ -14,22 +14,17 @@ from sim import spec
 from sim.dockerd.endpoint import Endpoint
 from sim.errors import PlumbError
 from sim.kernel.netns import Netns
+from sim.kernel.resolver import HostsLine, ResolverFiles
 from sim.packet import ip
 
 RESOLVER = "127.0.0.11"
 HOST_GATEWAY = "host-gateway"
 
-HostsLine = tuple[int, tuple[str, ...]]
-
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(ResolverFiles):
     """What a process finds in its resolver files. `external`: whom the embedded DNS asks; `ndots_set`: by the user."""
 
-    nameservers: tuple[str, ...]
-    search: tuple[str, ...]
-    options: tuple[str, ...]
-    hosts: tuple[HostsLine, ...]
     external: tuple[str, ...] = ()
     host_loopback: frozenset[str] = frozenset()
     ndots_set: bool = False
@@ -38,11 +33,6 @@ class Resolution:
         """Into the namespace whose processes read these files."""
         netns.nameservers, netns.search = list(self.nameservers), list(self.search)
         netns.resolv_options, netns.hosts = list(self.options), list(self.hosts)
-
-
-def of_host(host: Netns) -> Resolution:
-    """The host's own files, copied as they are."""
-    return Resolution(tuple(host.nameservers), tuple(host.search), tuple(host.resolv_options), tuple(host.hosts))
 
 
 def files_of(
@@ -55,7 +45,10 @@ def files_of(
         files = with_resolver(files)
     if on_host and not box.extra_hosts:
         return replace(files, hosts=tuple(host.hosts))
-    return replace(files, hosts=hosts_file(box, endpoints, host_gateway))
+    lines, own = hosts_file(box, host_gateway), own_lines(box, endpoints)
+    # the engine joins networks in the order of a Go map, the default one first (`allocateNetwork`)
+    drawn = len(own) - any(endpoint.network.predefined for endpoint in endpoints)
+    return replace(files, hosts=(*lines, *own), drawn=drawn)
 
 
 def needs_resolver(endpoints: list[Endpoint]) -> bool:
@@ -68,19 +61,21 @@ def resolv_conf(box: spec.Container, host: Netns, substitutes: tuple[str, ...], 
 
     A container in the host's namespace with no option of its own gets the host's file as it is (`on_host`).
     """
-    given = of_host(host)
+    given = host.files
     if box.dns or box.dns_search or box.dns_opt:
         servers = box.dns or given.nameservers
         search = box.dns_search or given.search
         # a search list of one dot means none (resolvconf.Build)
-        return Resolution(servers, () if search == (".",) else search, box.dns_opt or given.options, (), servers)
+        search = () if search == (".",) else search
+        return Resolution(servers, search, box.dns_opt or given.options, external=servers)
     if on_host:
-        return replace(given, hosts=())
+        return Resolution(given.nameservers, given.search, given.options)
     reachable = tuple(s for s in given.nameservers if not is_loopback(s))
     loopback = frozenset(given.nameservers) - frozenset(reachable)
     nameservers = reachable or substitutes
     # the embedded DNS asks those on the loopback as well: it can do so from the host's namespace
-    return Resolution(nameservers, given.search, given.options, (), given.nameservers or nameservers, loopback)
+    return Resolution(nameservers, given.search, given.options, external=given.nameservers or nameservers,
+                      host_loopback=loopback)
 
 
 def with_resolver(files: Resolution) -> Resolution:
@@ -90,17 +85,19 @@ def with_resolver(files: Resolution) -> Resolution:
     return replace(files, nameservers=(RESOLVER,), options=options, ndots_set=ndots_set)
 
 
-def hosts_file(
-    box: spec.Container, endpoints: list[Endpoint], host_gateway: IPv4Address | None
-) -> tuple[HostsLine, ...]:
-    """`buildHostsFile`, and `updateHostsFile` for each endpoint as it joins, but not where a network only routes."""
-    lines: list[HostsLine] = [(ip("127.0.0.1"), ("localhost",))]
-    lines += [extra_host(text, host_gateway) for text in box.extra_hosts]
-    fqdn = box.hostname or f"id({box.name})"
+def hosts_file(box: spec.Container, host_gateway: IPv4Address | None) -> tuple[HostsLine, ...]:
+    """`buildHostsFile`, before there is any endpoint."""
+    return (ip("127.0.0.1"), ("localhost",)), *(extra_host(text, host_gateway) for text in box.extra_hosts)
+
+
+def own_lines(box: spec.Container, endpoints: list[Endpoint]) -> tuple[HostsLine, ...]:
+    """`updateHostsFile` for each endpoint as it joins, but not where a network only routes. The host name may be given
+    with its domain, or in two parts."""
+    fqdn = ".".join(filter(None, (box.hostname or f"id({box.name})", box.domainname)))
     short, dot, _ = fqdn.partition(".")
-    names = (fqdn, short) if dot and box.hostname else (fqdn,)
-    return (*lines, *((int(e.address), names) for e in endpoints
-                     if e.address is not None and not e.network.only_routes))
+    names = (fqdn, short) if dot and (box.hostname or box.domainname) else (fqdn,)
+    return tuple((int(e.address), names) for e in endpoints
+                 if e.address is not None and not e.network.only_routes)
 
 
 def extra_host(text: str, host_gateway: IPv4Address | None) -> HostsLine:

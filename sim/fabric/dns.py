@@ -11,10 +11,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sim.fabric.fabric import Fabric, Process
+from sim.fabric.preference import by_preference
 from sim.kernel.datagram import UdpSocket
 from sim.kernel.netns import Netns
+from sim.kernel.resolver import HostsLine, ResolverFiles
 from sim.packet import dotted, ip
 from sim.trace import Kind, Outcome
 
@@ -28,6 +31,12 @@ FORWARD_TIMEOUT = 4.0
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 POINTER = b"\xc0\x0c"
 """To byte 12, where the question's name begins."""
+TRUNCATED = 0x02
+"""The bit TC, in the third byte of a message."""
+HEADER = 12
+"""Bytes."""
+MAX_SERVERS = 3
+"""MAXNS: name servers that libc reads of resolv.conf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,62 +112,120 @@ def name_server(fabric: Fabric, netns: Netns, address: int, port: int, lookup: C
 def _forward(
     fabric: Fabric, netns: Netns, front: UdpSocket, message: bytes, client: tuple[int, int], servers: Sequence[int]
 ) -> Process:
-    answer = yield from _ask(fabric, netns, message, servers, FORWARD_TIMEOUT)
-    if answer is not None:  # when no upstream answers, the engine says nothing either, and libc waits in vain
-        # The engine packs what it passes on anew (resp.Compress in libnetwork/resolver.go).
-        yield fabric.call(front.send(compressed(answer), fabric.now, client))
-
-
-def _ask(fabric: Fabric, netns: Netns, message: bytes, servers: Sequence[int], timeout: float) -> Process:
-    """Ask one server after the other: the first answer that is no SERVFAIL, else the last SERVFAIL, else None."""
-    failure: bytes | None = None
+    """What the embedded DNS tells of the external servers (`ServeDNS`): the first answer that is no failure, else the
+    last failure. Where nobody answers it says nothing either, and libc waits in vain."""
+    told: bytes | None = None
     for server in servers:
-        sock = UdpSocket(netns, recverr=True)
-        if not sock.connect(server, PORT):
+        answer = yield from _ask(fabric, netns, message, server, FORWARD_TIMEOUT, _whole)
+        if answer is not None:
+            # The engine packs what it passes on anew (resp.Compress in libnetwork/resolver.go). Of what it can't read it
+            # still believes the header, if that says that the answer goes on (TC).
+            whole = is_message(answer)
+            told = compressed(answer) if whole else answer[:4] + bytes(8)
+            if (whole or answer[2] & TRUNCATED) and answer[3] & 0x0F in (NOERROR, NXDOMAIN):
+                break
+    if told is not None:
+        yield fabric.call(front.send(told, fabric.now, client))
+
+
+def _ask(
+    fabric: Fabric, netns: Netns, message: bytes, server: int, timeout: float, takes: Callable[[bytes], bool]
+) -> Process:
+    """Ask one server: the first datagram from there that `takes` takes, or None. One too short for DNS ends it."""
+    sock = UdpSocket(netns, recverr=True)
+    if not sock.connect(server, PORT):
+        return None
+    deadline = fabric.now + timeout
+    yield fabric.call(sock.send(message, fabric.now))
+    answer: bytes | None = None
+    while answer is None and not sock.error and fabric.now < deadline:
+        if not sock.inbox:
+            yield fabric.ready(sock, deadline - fabric.now)
             continue
-        yield fabric.call(sock.send(message, fabric.now))
-        if not sock.inbox and not sock.error:
-            yield fabric.ready(sock, timeout)
-        netns.sockets.forget(sock)
-        if sock.inbox:
-            answer: bytes = sock.inbox.popleft()[0]
-            if answer[3] & 0x0F != SERVFAIL:
-                return answer
-            failure = answer
+        datagram: bytes = sock.inbox.popleft()[0]
+        if takes(datagram):
+            answer = datagram
+            continue
+        yield fabric.note(Kind.DNS, netns.label, f"what {dotted(server)} says is no answer to the question")
+        if len(datagram) < HEADER:
+            break
+    netns.sockets.forget(sock)
+    return answer
+
+
+def _query(fabric: Fabric, netns: Netns, name: str, servers: Sequence[int]) -> Process:
+    """The stub's question (`__res_context_send`): each server once, twice over. The first answer that is no SERVFAIL,
+    else the last SERVFAIL, else None. What is no answer to the question is overlooked."""
+    message, failure = query(name), None
+    for server in [*servers] * ATTEMPTS:
+        answer = yield from _ask(fabric, netns, message, server, TIMEOUT, partial(_answers, message))
+        if answer is not None and answer[3] & 0x0F != SERVFAIL:
+            return answer
+        failure = answer or failure
     return failure
 
 
-def resolve(fabric: Fabric, netns: Netns, name: str) -> Process:
-    """getaddrinfo(3) for AF_INET: an address (int), or NO_SUCH_NAME or NAME_UNANSWERED."""
+def _whole(message: bytes) -> bool:
+    """The engine looks at what is long enough for a header, whatever it is."""
+    return len(message) >= HEADER
+
+
+def _answers(question: bytes, message: bytes) -> bool:
+    """Has it the question's number, is it an answer, and does it repeat the question?"""
+    repeats = message[:2] == question[:2] and message[12:].startswith(question[12:])
+    return repeats and bool(message[2] & 0x80) and is_message(message)
+
+
+def is_message(message: bytes) -> bool:
+    """Is it DNS at all?"""
+    try:
+        parse(message)
+    except (IndexError, ValueError, struct.error):
+        return False
+    return True
+
+
+def resolve(fabric: Fabric, netns: Netns, name: str, files: ResolverFiles) -> Process:
+    """getaddrinfo(3) for AF_INET: the address that comes first (int), or NO_SUCH_NAME or NAME_UNANSWERED."""
     try:
         return ip(name)
     except ValueError:
         pass
-    for address, names in netns.hosts:
-        if name in names:
-            yield fabric.note(Kind.DNS, netns.label, f"{name} is {dotted(address)} in /etc/hosts")
-            return address
-    servers = [ip(s) for s in netns.nameservers] or [ip("127.0.0.1")]
+    if found := _in_hosts(netns, name, files):
+        first = by_preference(netns, found)[0]
+        yield fabric.note(Kind.DNS, netns.label, f"{name} is {dotted(first)} in /etc/hosts")
+        return first
+    servers = [ip(s) for s in files.nameservers][:MAX_SERVERS] or [ip("127.0.0.1")]
     ended = Outcome.NAME_UNANSWERED
-    for candidate in candidates(name, netns):
-        for _ in range(ATTEMPTS):
-            answer = yield from _ask(fabric, netns, query(candidate), servers, TIMEOUT)
-            if answer is not None:
-                break
+    for candidate in candidates(name, files):
+        answer = yield from _query(fabric, netns, candidate, servers)
         if answer is None:
             return Outcome.NAME_UNANSWERED
         rcode, addresses = parse(answer)
         if addresses:
-            return addresses[0]
+            return by_preference(netns, addresses)[0]
         if rcode in (NOERROR, NXDOMAIN):
             ended = Outcome.NO_SUCH_NAME
     return ended
 
 
-def candidates(name: str, netns: Netns) -> list[str]:
+def _in_hosts(netns: Netns, name: str, files: ResolverFiles) -> list[int]:
+    """All addresses that the hosts file has for a name (nss_files, with `multi on`)."""
+    fixed, drawn = files.hosts[:len(files.hosts) - files.drawn], files.hosts[len(files.hosts) - files.drawn:]
+    if any(_named(line, name) for line in drawn):
+        first = netns.draws.draw(len(drawn))
+        drawn = drawn[first:] + drawn[:first]
+    return [line[0] for line in (*fixed, *drawn) if _named(line, name)]
+
+
+def _named(line: HostsLine, name: str) -> bool:
+    return name.casefold() in (each.casefold() for each in line[1])
+
+
+def candidates(name: str, files: ResolverFiles) -> list[str]:
     """The names that the stub tries: with the search list before or after the name itself, by `ndots`."""
-    ndots = next((int(o.removeprefix("ndots:")) for o in netns.resolv_options if o.startswith("ndots:")), 1)
+    ndots = next((int(o.removeprefix("ndots:")) for o in files.options if o.startswith("ndots:")), 1)
     if name.endswith("."):
         return [name]
-    searched = [f"{name}.{domain}" for domain in netns.search]
+    searched = [f"{name}.{domain}" for domain in files.search]
     return [name, *searched] if name.count(".") >= ndots else [*searched, name]

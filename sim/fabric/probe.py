@@ -9,6 +9,7 @@ from sim.fabric.fabric import Fabric, Process
 from sim.fabric.responder import REQUEST
 from sim.kernel.datagram import PingSocket, UdpSocket
 from sim.kernel.netns import Netns
+from sim.kernel.resolver import ResolverFiles
 from sim.kernel.tcp import TcpSocket
 from sim.kernel.tcp_states import State
 from sim.packet import dotted, ip
@@ -16,14 +17,15 @@ from sim.spec import Dial
 from sim.trace import Answer, Kind, Outcome
 
 
-def probe(fabric: Fabric, netns: Netns, dial: Dial) -> Process:
-    """The process of a question; its value is the Answer."""
+def probe(fabric: Fabric, netns: Netns, dial: Dial, files: ResolverFiles | None = None) -> Process:
+    """The process of a question; its value is the Answer. `files`: the asker's own, where it has others than its
+    namespace."""
     if dial.name:
-        resolving = fabric.spawn(resolve(fabric, netns, dial.name))
+        resolving = fabric.spawn(resolve(fabric, netns, dial.name, files or netns.files))
         yield resolving | fabric.env.timeout(dial.resolve_timeout)
         found: Any = resolving.value if resolving.triggered else Outcome.NAME_UNANSWERED
         if isinstance(found, Outcome):
-            return Answer(found, detail=f"{dial.name} does not resolve in {netns.label}")
+            return Answer(found, detail=f"{dial.name} does not resolve in {dial.source}")
         address = int(found)
     else:
         address = ip(dial.address)

@@ -14,6 +14,16 @@ from sim.packet import dotted
 from sim.trace import Kind
 
 
+def held_port(fabric: Fabric, netns: Netns, protocol: str, address: int, port: int) -> Process:
+    """A port that dockerd itself holds with docker-proxy switched off (libnetwork's portmapper/proxy.go, dummyProxy):
+    the kernel makes connections, and nobody ever takes one."""
+    if protocol == "tcp":
+        TcpSocket(netns, address, port).listen()
+    else:
+        netns.sockets.bind(UdpSocket(netns, address, port))
+    yield fabric.env.event()
+
+
 def tcp_proxy(fabric: Fabric, netns: Netns, address: int, port: int, backend: tuple[int, int]) -> Process:
     """`docker-proxy -proto tcp -host-ip ADDRESS -host-port PORT -container-ip … -container-port …`."""
     listener = TcpSocket(netns, address, port)

@@ -38,7 +38,7 @@ def applies(bridge: Bridge, packet: Packet) -> bool:
     assert packet.eth is not None
     if packet.vlan is not None:
         return False
-    return packet.eth.ethertype == EtherType.IPV4 and bridge.netns.sysctls.get(SYSCTL, "0") == "1"
+    return packet.eth.ethertype == EtherType.IPV4 and bridge.netns.sysctls.number(SYSCTL) == 1
 
 
 def prerouting(bridge: Bridge, packet: Packet, port: NetDevice, now: float) -> Generator[Step | Effect, None, bool]:

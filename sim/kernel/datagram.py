@@ -47,6 +47,7 @@ class UdpSocket(DatagramSocket):
 
     def connect(self, address: int, port: int) -> bool:
         """connect(2): fixes the peer and, by routing, the own address. False: no route (ENETUNREACH)."""
+        address = self.netns.ip.destination(address)
         route = self.netns.ip.route(address)
         if route is None:
             self.error = Outcome.NET_UNREACHABLE
@@ -62,7 +63,7 @@ class UdpSocket(DatagramSocket):
         peer = to or self.remote
         assert peer is not None
         packet = Packet(
-            ip=IPv4(source or self.address, peer[0], Proto.UDP, 64, df=self.fits(peer[0], len(payload))),
+            ip=IPv4(source or self.address, peer[0], Proto.UDP, self.netns.ip.ttl, df=self.fits(peer[0], len(payload))),
             l4=Udp(self.port, peer[1]), payload=payload, csum="partial",
         )
         yield from self.emit(packet, now)
@@ -90,9 +91,10 @@ class PingSocket(DatagramSocket):
     def send(self, destination: int, seq: int, payload: bytes, now: float, *, strict: bool = False) -> Effects:
         """DF is set on what fits the MTU, and a larger message is cut (IP_PMTUDISC_WANT); `strict`: it is refused,
         EMSGSIZE (IP_PMTUDISC_DO, as `ping -M do`)."""
+        destination = self.netns.ip.destination(destination)
         fits = self.fits(destination, len(payload))
         packet = Packet(
-            ip=IPv4(0, destination, Proto.ICMP, 64, df=fits),
+            ip=IPv4(0, destination, Proto.ICMP, self.netns.ip.ttl, df=fits),
             l4=Icmp(IcmpType.ECHO_REQUEST, 0, self.port, seq), payload=payload,
         )
         if strict and not fits:

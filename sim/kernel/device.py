@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sim.kernel.effects import Effects
-from sim.packet import BROADCAST, EtherType, Packet
+from sim.packet import BROADCAST, EtherType, Packet, mask_of
 from sim.trace import DropReason, Kind, Step
 
 if TYPE_CHECKING:
@@ -70,6 +70,15 @@ class NetDevice:
     def point(self) -> tuple[str, str]:
         """Where it is: its namespace's label, and its name."""
         return self.netns.label, self.name
+
+    def has(self, address: int, *, beside: int | None = None) -> bool:
+        """Is this one of the device's addresses, and `beside` in the subnet that it is given with?"""
+        return any(own == address and (beside is None or not (beside ^ own) & mask_of(length))
+                   for own, length in self.addresses)
+
+    def on_link(self, *addresses: int) -> bool:
+        """Are all of these in one of the device's subnets (`inet_addr_onlink`)?"""
+        return any(all(not (each ^ own) & mask_of(length) for each in addresses) for own, length in self.addresses)
 
     def step(self, kind: Kind, packet: Packet | None = None, detail: str = "", **more: Any) -> Step:
         """A Step that happened on this device, with a snapshot of the packet."""

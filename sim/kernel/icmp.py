@@ -37,7 +37,7 @@ CONTROL_TOS = 0xC0
 """IPTOS_PREC_INTERNETCONTROL: the precedence of every ICMP error."""
 
 
-def error_about(packet: Packet, kind: int, code: int, *, mtu: int = 0) -> Packet | None:
+def error_about(packet: Packet, kind: int, code: int, *, ttl: int = 64, mtu: int = 0) -> Packet | None:
     """The error message about `packet`; None where none may be sent: about an error, a broadcast, a later fragment."""
     header = packet.ip
     if header is None or header.offset or packet.pkt_type == "broadcast":
@@ -50,12 +50,12 @@ def error_about(packet: Packet, kind: int, code: int, *, mtu: int = 0) -> Packet
         cut(quoted, QUOTE)
         quoted.csum = "valid"  # nobody can tell from a part
     return Packet(
-        ip=IPv4(0, header.src, Proto.ICMP, 64, tos=header.tos & 0x1E | CONTROL_TOS),
+        ip=IPv4(0, header.src, Proto.ICMP, ttl, tos=header.tos & 0x1E | CONTROL_TOS),
         l4=Icmp(kind, code, mtu=mtu), inner=quoted,
     )
 
 
-def reset_of(packet: Packet) -> Packet:
+def reset_of(packet: Packet, ttl: int = 64) -> Packet:
     """The TCP reset that answers `packet`, for which there is no socket (`tcp_v4_send_reset`)."""
     assert packet.ip is not None and isinstance(packet.l4, Tcp)
     tcp = packet.l4
@@ -64,4 +64,4 @@ def reset_of(packet: Packet) -> Packet:
     else:
         length = len(packet.payload) + bool(tcp.flags & TcpFlag.SYN) + bool(tcp.flags & TcpFlag.FIN)
         reset = Tcp(tcp.dport, tcp.sport, TcpFlag.RST | TcpFlag.ACK, ack=tcp.seq + length)
-    return Packet(ip=IPv4(packet.ip.dst, packet.ip.src, Proto.TCP, 64, df=True), l4=reset)
+    return Packet(ip=IPv4(packet.ip.dst, packet.ip.src, Proto.TCP, ttl, df=True), l4=reset)

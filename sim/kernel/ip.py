@@ -17,13 +17,13 @@ from sim.kernel.effects import Effect, Effects
 from sim.kernel.fragment import Reassembly, fragments, is_fragment
 from sim.kernel.netfilter import Hook, Ruling
 from sim.kernel.routing import RouteEntry
+from sim.kernel.sysctl import CONF, IP_FORWARD
 from sim.packet import BROADCAST, Ethernet, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, TcpFlag, Unreach, dotted
 from sim.trace import DropReason, Kind, Outcome, Step
 
 if TYPE_CHECKING:
     from sim.kernel.netns import Netns
 
-MAX_TTL = 64
 LOCALHOST = 0x7F000001
 
 
@@ -33,6 +33,11 @@ class IpStack:
     def __init__(self, netns: Netns) -> None:
         self.netns = netns
         self.reassembly = Reassembly()
+
+    @property
+    def ttl(self) -> int:
+        """That of what starts here (`ip_select_ttl`)."""
+        return self.netns.sysctls.ttl
 
     def step(
         self, kind: Kind, packet: Packet, detail: str = "", reason: DropReason | None = None, count: int = 1
@@ -113,21 +118,33 @@ class IpStack:
         return whole
 
     def _martian(self, header: IPv4, device: NetDevice) -> bool:
-        """A source that can't come from there (`fib_validate_source`), or loopback addresses off the loopback."""
+        """A source that can't come from there, or loopback addresses off the loopback."""
         if device.name == "lo":
             return False
-        conf = self.netns.sysctls
-        localnet = conf.get(f"net.ipv4.conf.{device.name}.route_localnet", "0") == "1" or (
-            conf.get("net.ipv4.conf.all.route_localnet", "0") == "1")
-        if (header.src >> 24 == 127 or header.dst >> 24 == 127) and not localnet:
+        loopback = header.src >> 24 == 127 or header.dst >> 24 == 127
+        if loopback and not self.netns.sysctls.of_device(device.name, "route_localnet"):
             return True
-        return self.netns.is_local(header.src)
+        return not self.valid_source(header.src, device)
+
+    def valid_source(self, source: int, device: NetDevice) -> bool:
+        """`fib_validate_source`: may a packet with this source come in by this device? One with an own address may
+        where `accept_local` is set; with `rp_filter` 1 (strict) the way back must lead out of the device, with 2
+        (loose) there must be one."""
+        conf = self.netns.sysctls
+        strict_or_loose = conf.of_device(device.name, "rp_filter")
+        if self.netns.is_local(source):
+            return conf.of_device(device.name, "accept_local") != 0 and (strict_or_loose != 1 or device.has(source))
+        if not strict_or_loose:
+            return True
+        route = self.netns.routes.lookup(source) if device.addresses else None
+        return route is not None and (strict_or_loose != 1 or route.dev == device.name)
 
     def _forward(self, packet: Packet, device: NetDevice, now: float) -> Effects:
         header = packet.ip
         assert header is not None
-        if self.netns.sysctls.get("net.ipv4.ip_forward", "0") != "1":
-            yield self.step(Kind.DROP, packet, "net.ipv4.ip_forward is 0", DropReason.FORWARDING_OFF)
+        if not self.netns.sysctls.forwards(device.name):
+            off = IP_FORWARD if not self.netns.sysctls.number(IP_FORWARD) else f"{CONF}{device.name}.forwarding"
+            yield self.step(Kind.DROP, packet, f"{off} is 0", DropReason.FORWARDING_OFF)
             return
         route = self.netns.routes.lookup(header.dst)
         if route is None:
@@ -197,6 +214,10 @@ class IpStack:
             yield from self._finish(leaving, route, now)
         return None
 
+    def destination(self, address: int) -> int:
+        """Where connect(2) leads: 0.0.0.0 is this host, so its loopback address (`ip_route_output_key_hash_rcu`)."""
+        return address or LOCALHOST
+
     def route(self, dst: int, oif: str = "") -> RouteEntry | None:
         """The route of a packet that starts here: own addresses go by lo, then the main table. With `oif` only the
         addresses and routes of that device count, and what has none is taken to be on its link
@@ -249,10 +270,10 @@ class IpStack:
 
     def error(self, packet: Packet, kind: int, code: int, now: float, *, mtu: int = 0) -> Effects:
         """Send an ICMP error about `packet` to its source (`icmp_send`), where RFC 1122 allows one."""
-        message = icmp.error_about(packet, kind, code, mtu=mtu)
-        if message is None:
+        message = icmp.error_about(packet, kind, code, ttl=self.ttl, mtu=mtu)
+        if message is None or packet.ip is None or self.netns.is_broadcast(packet.ip.dst):
             return
-        assert packet.ip is not None and message.ip is not None
+        assert message.ip is not None
         if self.netns.is_local(packet.ip.dst):
             message.ip.src = packet.ip.dst
         attach(message, packet)  # icmp_glue_bits
@@ -276,7 +297,7 @@ class IpStack:
             return
         if how == "tcp-reset":
             if isinstance(packet.l4, Tcp) and not packet.l4.flags & TcpFlag.RST:
-                reset = icmp.reset_of(packet)
+                reset = icmp.reset_of(packet, self.ttl)
                 reset.csum = "partial"  # nf_send_reset leaves it to the device, a socket's own reset is complete
                 attach(reset, packet)
                 yield from self.output(reset, now)
@@ -286,8 +307,9 @@ class IpStack:
     def echo_reply(self, request: Packet, now: float) -> Effects:
         """The kernel's own answer to a ping (`icmp_echo`)."""
         assert request.ip is not None and isinstance(request.l4, Icmp)
+        source = 0 if self.netns.is_broadcast(request.ip.dst) else request.ip.dst
         reply = Packet(
-            ip=IPv4(request.ip.dst, request.ip.src, Proto.ICMP, MAX_TTL, tos=request.ip.tos),
+            ip=IPv4(source, request.ip.src, Proto.ICMP, self.ttl, tos=request.ip.tos),
             l4=Icmp(IcmpType.ECHO_REPLY, 0, request.l4.ident, request.l4.seq), payload=request.payload,
         )
         yield self.step(Kind.DELIVER, request, "answered by the kernel")

@@ -179,7 +179,7 @@ class Ipvs:
         return service is not None and service.destination(connection.destination.address) is not None
 
     def sysctl(self, name: str) -> bool:
-        return self.netns.sysctls.get(name, "0") == "1"
+        return self.netns.sysctls.number(name) == 1
 
     def expire(self, connection: Connection) -> None:
         """Forget a connection, and with it conntrack's (`ip_vs_conn_drop_conntrack`)."""

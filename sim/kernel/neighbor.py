@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sim.kernel.netns import Netns
 
 MCAST_SOLICIT = 3
+LOCKTIME = 1.0
+"""Seconds in which an entry keeps what it learnt, whoever else says that it has the address
+(`net.ipv4.neigh.default.locktime`)."""
 RETRANS_TIME = 1.0
 """Seconds between two ARP requests (`net.ipv4.neigh.default.retrans_time_ms`)."""
 
@@ -34,6 +37,7 @@ class Neighbour:
     `waiting` are the packets that the answer will release."""
 
     mac: str = ""
+    updated: float = 0.0
     reachable: bool = False
     probes: int = 0
     waiting: list[tuple[Packet, Continue]] = field(default_factory=list)
@@ -92,11 +96,9 @@ class NeighbourTable:
 
     def _solicit(self, device: NetDevice, target: int, entry: Neighbour, source: int, now: float) -> Effects:
         entry.probes += 1
-        # arp_announce 0: the packet's own source when it is one of ours, else an address of the device
-        sender = source if self.netns.is_local(source) else self.netns.source_for(target, device.name)
         ask = Packet(
             eth=Ethernet(device.mac, BROADCAST, EtherType.ARP),
-            arp=Arp(1, device.mac, sender, ZERO_MAC, target),
+            arp=Arp(1, device.mac, self._sender(device, target, source), ZERO_MAC, target),
         )
         yield from device.xmit(ask, now)
 
@@ -124,29 +126,63 @@ class NeighbourTable:
         if packet.pkt_type == "otherhost":
             yield device.drop(DropReason.NOT_FOR_US, packet)
             return
-        if arp.op == 1:
-            if not self.netns.is_local(arp.target_ip) or arp.target_ip >> 24 == 127:
-                return
+        if arp.op == 1 and self._answers(arp, device):
             yield from self._learn(device, arp, now, create=True)
             answer = Packet(
                 eth=Ethernet(device.mac, arp.sender_mac, EtherType.ARP),
                 arp=Arp(2, device.mac, arp.target_ip, arp.sender_mac, arp.sender_ip),
             )
             yield from device.xmit(answer, now)
-        elif arp.op == 2:
+        elif arp.op == 2 or not self.netns.is_local(arp.target_ip):
             yield from self._learn(device, arp, now, create=False)
 
+    def _answers(self, arp: Arp, device: NetDevice) -> bool:
+        """Is the address one that this namespace says it has, on this device, to that asker (`arp_ignore`,
+        `arp_filter` in arp.c)?"""
+        conf, netns = self.netns.sysctls, self.netns
+        loopback = arp.target_ip >> 24 == 127 and not conf.of_device(device.name, "route_localnet")
+        if loopback or not netns.is_local(arp.target_ip) or not netns.ip.valid_source(arp.sender_ip, device):
+            return False
+        match conf.of_device(device.name, "arp_ignore"):
+            case 1 if not device.has(arp.target_ip):
+                return False
+            case 2 if not device.has(arp.target_ip, beside=arp.sender_ip):
+                return False
+            case 3 if arp.target_ip >> 24 == 127:
+                return False
+            case 8:
+                return False
+        if not conf.of_device(device.name, "arp_filter"):
+            return True
+        back = netns.ip.route(arp.sender_ip)
+        return back is not None and back.dev == device.name
+
+    def _sender(self, device: NetDevice, target: int, source: int) -> int:
+        """Which address a request gives for the asker's (`arp_solicit`): that of the packet that waits, if it is an own
+        one, and with `arp_announce` 1 if it is of the target's subnet as well; else one of the device's."""
+        announce = self.netns.sysctls.of_device(device.name, "arp_announce")
+        if announce != 2 and self.netns.is_local(source) and (announce != 1 or device.on_link(target, source)):
+            return source
+        return self.netns.source_for(target, device.name)
+
     def _learn(self, device: NetDevice, arp: Arp, now: float, *, create: bool) -> Effects:
+        """Who spoke has that MAC address (`neigh_update`). `create`: it asked for an address of ours, which makes an
+        entry, or turns one (NEIGH_UPDATE_F_OVERRIDE); else only an entry that there is learns from it, and not at once
+        another address than it has (`arp_process`): where two machines have the address the first answer counts."""
         key = device.name, arp.sender_ip
         entry = self.entries.get(key)
         if entry is None:
             if not create:
                 return  # arp_accept 0: an answer that nobody waits for makes no entry
             entry = self.entries[key] = Neighbour()
-        if entry.permanent:
+        same, answered = entry.mac == arp.sender_mac, arp.op == 2
+        if entry.permanent or (same and not answered):
             return
-        entry.mac = arp.sender_mac
-        entry.reachable = arp.op == 2
+        if entry.mac and not same and not create and now - entry.updated <= LOCKTIME:
+            return
+        if not same or entry.reachable is not answered:
+            entry.updated = now
+        entry.mac, entry.reachable = arp.sender_mac, answered
         waiting, entry.waiting = entry.waiting, []
         for packet, go_on in waiting:
             yield device.step(Kind.NEIGH, packet, f"{dotted(arp.sender_ip)} is at {arp.sender_mac}")

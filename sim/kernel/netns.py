@@ -6,8 +6,6 @@ verbs as with `ip` and `iptables`.
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 from sim.errors import PlumbError
 from sim.kernel.bridge import Bridge
 from sim.kernel.device import NetDevice
@@ -17,39 +15,13 @@ from sim.kernel.ipvs import Ipvs
 from sim.kernel.loopback import Loopback
 from sim.kernel.neighbor import NeighbourTable
 from sim.kernel.netfilter import Netfilter
+from sim.kernel.resolver import ResolverFiles
 from sim.kernel.routing import RouteEntry, RoutingTable
 from sim.kernel.socket import SocketTable
+from sim.kernel.sysctl import LATEST, Sysctls
 from sim.kernel.xfrm import Xfrm
 from sim.packet import Packet, cidr, dotted, ip, mask_of
 from sim.plumbing import Interface, Namespace, Route
-
-LATEST = (6, 18)
-"""The newest Linux that predictions were held against; newer ones are taken to be like it."""
-DEFAULT_SYSCTLS = {
-    "net.ipv4.tcp_syn_linear_timeouts": "4",
-    "net.ipv4.ip_forward": "0",
-    "net.bridge.bridge-nf-call-iptables": "1",
-    "net.ipv4.conf.all.route_localnet": "0",
-}
-"""What a fresh namespace has, once the br_netfilter module is loaded (dockerd loads it)."""
-SINCE = {"net.ipv4.tcp_syn_linear_timeouts": ((6, 5), "0")}
-"""sysctl -> the Linux that brought it, and the value by which older ones behave."""
-
-
-def sysctls_of(linux: tuple[int, int]) -> dict[str, str]:
-    """What a fresh namespace has on a Linux of this version."""
-    return DEFAULT_SYSCTLS | {name: before for name, (since, before) in SINCE.items() if linux < since}
-
-
-def linux_version(release: str) -> tuple[int, int]:
-    """The version in what `uname -r` says.
-
-    >>> linux_version("6.1.0-49-cloud-amd64")
-    (6, 1)
-    """
-    major, _, rest = release.partition(".")
-    minor = "".join(takewhile(str.isdigit, rest))
-    return int(major), int(minor or 0)
 
 
 class Netns:
@@ -57,7 +29,7 @@ class Netns:
 
     def __init__(self, label: str, linux: tuple[int, int] = LATEST, draws: Draws | None = None) -> None:
         self.label, self.linux = label, linux
-        self.sysctls = sysctls_of(self.linux)
+        self.sysctls = Sysctls(self.linux)
         self.devices: dict[str, NetDevice] = {}
         self.routes = RoutingTable()
         self.neighbours = NeighbourTable(self)
@@ -152,7 +124,7 @@ class Netns:
 
     def forget_settings(self) -> None:
         """No rules, no IPsec, and sysctls as a fresh namespace has them."""
-        self.sysctls = sysctls_of(self.linux)
+        self.sysctls = Sysctls(self.linux)
         self.xfrm = Xfrm(self)
         self.netfilter = Netfilter(
             self.label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)
@@ -160,6 +132,12 @@ class Netns:
     def iptables(self, command: str) -> None:
         """`iptables COMMAND`; PlumbError in the tool's words."""
         self.netfilter.iptables(command)
+
+    @property
+    def files(self) -> ResolverFiles:
+        """What a process here finds that has no files of its own."""
+        return ResolverFiles(
+            tuple(self.nameservers), tuple(self.search), tuple(self.resolv_options), tuple(self.hosts))
 
     # what the stack asks
 

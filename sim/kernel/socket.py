@@ -20,9 +20,6 @@ from sim.trace import DropReason, Kind, Outcome, Step
 if TYPE_CHECKING:
     from sim.kernel.netns import Netns
 
-EPHEMERAL = range(32768, 61000)
-"""`net.ipv4.ip_local_port_range`"""
-
 FlowKey = tuple[int, int, int, int, int]
 """(protocol, local address, local port, remote address, remote port)"""
 
@@ -82,7 +79,7 @@ class SocketTable:
         self.pings: dict[int, Socket] = {}
         self.tunnels: dict[int, Device] = {}
         """UDP port -> who takes its datagrams inside the kernel (`udp_encap`); these outlive every process."""
-        self._next_port = EPHEMERAL.start
+        self._next_port = 0
         self._standbys: dict[tuple[int, int], list[Standby]] = {}
         self._started: set[tuple[int, int]] = set()
 
@@ -138,9 +135,10 @@ class SocketTable:
     def ephemeral(self, sock: Socket) -> int:
         """A free local port. The kernel draws at random; the model counts, and comparisons rename both sides' ports."""
         assert sock.remote is not None
-        for _ in EPHEMERAL:
-            port = self._next_port
-            self._next_port = port + 1 if port + 1 < EPHEMERAL.stop else EPHEMERAL.start
+        ports = self.netns.sysctls.ports
+        for _ in ports:
+            port = self._next_port if self._next_port in ports else ports.start
+            self._next_port = port + 1
             if (sock.proto, sock.address, port, *sock.remote) not in self.flows and not self.in_use(
                     sock.proto, sock.address, port):
                 return port
@@ -158,7 +156,7 @@ class SocketTable:
         self._started.clear()
         self.flows.clear()
         self.pings.clear()
-        self._next_port = EPHEMERAL.start
+        self._next_port = 0
 
     # demultiplexing
 
@@ -184,8 +182,8 @@ class SocketTable:
                     yield from self._give(sock, packet, now)
                 else:
                     yield from self._nobody(packet, Proto.TCP, l4.dport)
-                    if not l4.flags & TcpFlag.RST:
-                        yield from self.netns.ip.output(icmp.reset_of(packet), now)
+                    if not l4.flags & TcpFlag.RST and not self.netns.is_broadcast(header.dst):
+                        yield from self.netns.ip.output(icmp.reset_of(packet, self.netns.ip.ttl), now)
 
     def _give(self, sock: Socket, packet: Packet, now: float) -> Effects:
         yield Step(Kind.DELIVER, self.netns.label, "", packet.snapshot(), f"to the socket on port {sock.port}")
@@ -206,7 +204,12 @@ class SocketTable:
 
     def _icmp(self, packet: Packet, message: Icmp, now: float) -> Effects:
         if message.type == IcmpType.ECHO_REQUEST:
-            if packet.pkt_type != "broadcast":  # icmp_echo_ignore_broadcasts is 1
+            assert packet.ip is not None
+            ignored = "all" if not self.netns.is_broadcast(packet.ip.dst) else "broadcasts"
+            if self.netns.sysctls.number(f"net.ipv4.icmp_echo_ignore_{ignored}"):
+                yield Step(Kind.DROP, self.netns.label, "", packet.snapshot(),
+                           f"net.ipv4.icmp_echo_ignore_{ignored} is 1", reason=DropReason.ECHO_IGNORED)
+            else:
                 yield from self.netns.ip.echo_reply(packet, now)
         elif message.type == IcmpType.ECHO_REPLY:
             sock = self.pings.get(message.ident)

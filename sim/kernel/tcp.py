@@ -29,8 +29,10 @@ DELAYED_ACK = 0.04
 SYN_OPTIONS, OPTIONS = 20, 12
 """Bytes: MSS, SACK permitted, time stamp and window scale in a SYN, the time stamp in all that follows (tcp_output.c);
 a reset for nobody's segment has none."""
+SYN_RETRIES = "net.ipv4.tcp_syn_retries"
+"""How often a SYN is repeated, besides those with linear timeouts."""
 RETRIES = 6
-"""`net.ipv4.tcp_syn_retries`; the model gives up on data after as many."""
+"""After so many the model gives up on what is no SYN."""
 
 
 class TcpSocket(Socket):
@@ -66,6 +68,7 @@ class TcpSocket(Socket):
 
     def connect(self, address: int, port: int, now: float) -> Effects:
         """Non-blocking connect(2): the socket wakes when it is ESTABLISHED or has an error."""
+        address = self.netns.ip.destination(address)
         route = self.netns.ip.route(address)
         if route is None:
             self.error = Outcome.NET_UNREACHABLE
@@ -132,7 +135,7 @@ class TcpSocket(Socket):
         def again(later: float) -> Effects:
             if segment not in self.unacked or self.state is State.CLOSED:
                 return
-            if segment.tries > RETRIES:
+            if segment.tries > self._retries():
                 self.error = Outcome.TIMEOUT
                 self._gone()
                 yield from self.wake()
@@ -141,6 +144,12 @@ class TcpSocket(Socket):
 
         yield CoarseTimer(self._rto(segment), again)
 
+    def _retries(self) -> int:
+        """`tcp_write_timeout`"""
+        if self.state is not State.SYN_SENT:
+            return RETRIES
+        return self.netns.sysctls.number(SYN_RETRIES) + self.netns.sysctls.number(SYN_LINEAR_TIMEOUTS)
+
     def _rto(self, segment: Segment) -> float:
         if segment.flags & TcpFlag.SYN:
             return SYN_RTO * 2.0 ** self._backoff(segment)
@@ -148,13 +157,13 @@ class TcpSocket(Socket):
 
     def _backoff(self, segment: Segment) -> int:
         """How often a SYN's timeout has doubled."""
-        linear = max(1, int(self.netns.sysctls[SYN_LINEAR_TIMEOUTS])) if self.state is State.SYN_SENT else 1
+        linear = max(1, self.netns.sysctls.number(SYN_LINEAR_TIMEOUTS)) if self.state is State.SYN_SENT else 1
         return max(0, segment.tries - linear)
 
     def _packet(self, seq: int, flags: TcpFlag, payload: bytes) -> Packet:
         assert self.remote is not None
         return Packet(
-            ip=IPv4(self.address, self.remote[0], Proto.TCP, 64, df=True),
+            ip=IPv4(self.address, self.remote[0], Proto.TCP, self.netns.ip.ttl, df=True),
             l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
             payload=payload, csum="valid" if self.minisock else "partial", departs=not self.minisock,
             options=SYN_OPTIONS if flags & TcpFlag.SYN else OPTIONS,

@@ -22,7 +22,7 @@ from sim.kernel import icmp
 from sim.kernel.device import NetDevice
 from sim.kernel.effects import Effects, Handoff
 from sim.kernel.netns import Netns
-from sim.kernel.socket import EPHEMERAL
+from sim.kernel.sysctl import EPHEMERAL
 from sim.packet import Arp, Ethernet, EtherType, IcmpType, IPv4, Packet, Proto, Tcp, Udp, Unreach, Vxlan, dotted
 from sim.trace import DropReason, Kind, Step
 

@@ -9,7 +9,7 @@ from sim import faults
 from sim.dial import not_dialled
 from sim.errors import SpecError
 from sim.fabric.costs import CostModel
-from sim.kernel.netns import LATEST, linux_version
+from sim.kernel.sysctl import LATEST, linux_version
 from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.predict.unsaid import honest

@@ -223,11 +223,12 @@ def _tasks(spec: Spec, name: str) -> tuple[Container, ...]:
 
 def _check_name(spec: Spec, name: str) -> None:
     known = {alias for c in spec.containers for a in c.attachments for alias in a.aliases}
-    known |= {c.hostname for c in spec.containers} | {
+    known |= {c.hostname for c in spec.containers} | {c.hostname.partition(".")[0] for c in spec.containers} | {
         entry.partition(":")[0] for c in spec.containers for entry in c.extra_hosts
     }
     known |= {"localhost", *(name for each in spec.services for name in (each.name, each.key))}
     known |= {f"tasks.{each}" for each in known if spec.services}
-    if name not in known and ("." not in name or name.startswith("tasks.")):
-        everybody = {*known, *spec.labels(), *(c.service for c in spec.containers)} - {"", "tasks."}
+    everybody = {*known, *spec.labels(), *(c.service for c in spec.containers)} - {"", "tasks."}
+    anyhow = name.lower() in map(str.lower, everybody)  # a resolver and a name server don't look at the case
+    if not anyhow and ("." not in name or name.startswith("tasks.")):
         raise SpecError(f"unknown target {name!r}", mend=did_you_mean(name, everybody))

@@ -35,3 +35,71 @@ def test_the_ways_of_several_draws_are_all_their_combinations() -> None:
         assert draws.draw(1) == 0
         wanted = draws.next()
     assert seen == {(0, 7), (1, 0), (1, 1), (1, 2)}
+
+
+def test_a_container_on_the_hosts_network_has_resolver_files_of_its_own() -> None:
+    spec = (
+        topology()
+        .client("client", listens=[80])
+        .container("own", mode="host", dns=["192.168.99.200"], extra_hosts=["db:192.168.99.200", "me:host-gateway"])
+        .container("plain", mode="host")
+        .container("beside", mode="container:own")
+        .ask("own -> db:80 by name")
+        .ask("own -> me ping by name")
+        .ask("own -> example.org ping by name")
+        .ask("plain -> db:80 by name")
+        .ask("plain -> example.org ping by name")
+        .ask("beside -> db:80 by name")
+        .spec()
+    )
+    found = [(answer.outcome, answer.address) for answer in predict(spec).answers]
+    assert found == [
+        (Outcome.REACHED, "192.168.99.200"), (Outcome.REACHED, "172.17.0.1"), (Outcome.NAME_UNANSWERED, ""),
+        (Outcome.NO_SUCH_NAME, ""), (Outcome.NO_SUCH_NAME, ""), (Outcome.REACHED, "192.168.99.200"),
+    ]
+
+
+def test_a_containers_own_name_leads_to_any_of_its_addresses() -> None:
+    spec = (
+        topology()
+        .network("a").network("b")
+        .container("box", networks=["a", "b"], hostname="me", domainname="corp.example")
+        .ask("box -> me ping by name")
+        .ask("box -> me.corp.example ping by name")
+        .spec()
+    )
+    prediction = predict(spec)
+    for index in (0, 1):
+        assert {answer.address for answer, _ in prediction.ways(index)} == {"172.18.0.2", "172.19.0.2"}
+
+
+def test_without_docker_proxy_and_rules_a_published_port_connects_and_stays_silent() -> None:
+    spec = (
+        topology()
+        .host("host", iptables=False, userland_proxy=False)
+        .container("web", ports=["8080:80"])
+        .ask("client -> web:80 published")
+        .ask("host -> 127.0.0.1:8080")
+        .spec()
+    )
+    prediction = predict(spec)
+    assert [answer.outcome for answer in prediction.answers] == [Outcome.TIMEOUT, Outcome.TIMEOUT]
+    said = prediction.plumbing.inspected["host"]
+    assert "network bridge: option com.docker.network.bridge.enable_ip_masquerade=false" in said
+
+
+def test_a_macvlan_container_with_the_address_of_a_machine_of_the_lan_is_not_reached_by_others() -> None:
+    spec = (
+        topology()
+        .client("nas", address="192.168.99.2/24", listens=[80])
+        .client("laptop", address="192.168.99.200/24")
+        .network("lan", driver="macvlan", subnet="192.168.99.0/24", gateway="192.168.99.1",
+                 options={"parent": "eth0"})
+        .container("box", networks=["lan"], listens=[80])
+        .ask("laptop -> box:80")
+        .ask("box -> laptop ping by ip")
+        .spec()
+    )
+    answers = predict(spec).answers
+    assert (answers[0].outcome, answers[0].served_by) == (Outcome.REACHED, "nas")
+    assert answers[1].outcome is Outcome.REACHED

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sim.dockerd.network import Network
+from sim.dockerd.refusals import runc
 from sim.errors import PlumbError, SpecError
 from sim.kernel.dummy import Dummy
 from sim.kernel.netns import Netns
@@ -78,7 +79,6 @@ def _refuse_bridge(name: str, host: Netns) -> None:
 
 def not_set_up(what: str) -> PlumbError:
     """The sandbox could not take its interface: runc's hook, which asks dockerd for it, ends with what it answered."""
-    return PlumbError(
-        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
-        "process: error during container init: error running hook #0: error running hook: exit status 1, "
-        f'stdout: , stderr: time="…" level=fatal msg="failed to add interface veth… to sandbox: {what}": unknown')
+    return runc(
+        "unable to start container process: error during container init: error running hook #0: error running hook: "
+        f'exit status 1, stdout: , stderr: time="…" level=fatal msg="failed to add interface veth… to sandbox: {what}"')

@@ -55,3 +55,15 @@ def test_dialogue_on_the_wire_is_request_answer_and_orderly_close():
     data = [(s.packet.l4.sport == 80, len(s.packet.payload)) for s in fabric.trace()
             if s.kind is Kind.SEEN and s.point == "a:eth0" and getattr(s.packet, "payload", b"")]
     assert data == [(False, 9), (True, len(b"b 10.0.0.1\n"))]
+
+
+@pytest.mark.parametrize("protocol", ["ping", "tcp", "udp"])
+def test_dialling_0_0_0_0_reaches_the_machine_itself(protocol):
+    _a, b = pair()
+    fabric = Fabric()
+    fabric.spawn(responder.tcp_responder(fabric, b, "b", 80))
+    fabric.spawn(responder.udp_responder(fabric, b, "b", 80))
+    dial = Dial(source="b", probe=protocol, address="0.0.0.0", port=80, timeout=1.5)
+    answer = fabric.run(fabric.spawn(probe(fabric, b, dial)), 0.3)
+    assert (answer.outcome, answer.address) == (Outcome.REACHED, "0.0.0.0")
+    assert answer.seen_as == ("" if protocol == "ping" else "127.0.0.1")

@@ -43,3 +43,13 @@ def test_end_of_stream_passes_through_the_proxy_in_both_directions():
     _, trace = ask("tcp")
     fins = [str(s.packet) for s in trace if s.kind is Kind.SEND and "FIN" in str(s.packet)]
     assert len(fins) == 4
+
+
+def test_a_port_that_dockerd_holds_takes_connections_and_never_answers():
+    host, *_ = switched(1)
+    for protocol, outcome in (("tcp", Outcome.TIMEOUT), ("udp", Outcome.TIMEOUT)):
+        fabric = Fabric()
+        fabric.spawn(proxy.held_port(fabric, host, protocol, 0, 8080))
+        dial = Dial(source="host", probe=protocol, address="127.0.0.1", port=8080, timeout=1.5)
+        assert fabric.run(fabric.spawn(probe(fabric, host, dial)), 0.3).outcome is outcome
+        assert bool([s for s in fabric.trace() if "[SYN|ACK]" in str(s.packet)]) is (protocol == "tcp")

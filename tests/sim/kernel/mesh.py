@@ -46,7 +46,7 @@ def _plug(overlay: Netns, port: str, netns: Netns, address: str) -> None:
 
 def _balance(netns: Netns, mark: int, network: str, *, weight: int = 1) -> None:
     """IPVS deals a mark out to the tasks; what it sends to the network gets the balancer's own address there."""
-    netns.sysctls |= {"net.ipv4.ip_forward": "1", "net.ipv4.vs.conntrack": "1"}
+    netns.sysctls.update({"net.ipv4.ip_forward": "1", "net.ipv4.vs.conntrack": "1"})
     netns.iptables(f"-t nat -A POSTROUTING -d {network}.0/24 -m ipvs --ipvs -j SNAT --to-source {network}.2")
     netns.ipvs.add_service(mark)
     for number in TASKS:

@@ -4,7 +4,8 @@ from sim.errors import PlumbError
 from sim.fabric.fabric import Fabric
 from sim.fabric.responder import tcp_responder
 from sim.kernel.datagram import UdpSocket
-from sim.kernel.socket import EPHEMERAL, Standby
+from sim.kernel.socket import Standby
+from sim.kernel.sysctl import EPHEMERAL
 from sim.kernel.tcp import TcpSocket
 from sim.packet import Proto, ip
 from sim.trace import Outcome

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sim.kernel.bridge import Bridge
 from sim.kernel.datagram import PingSocket
 from sim.kernel.netns import Netns
-from sim.kernel.socket import EPHEMERAL
+from sim.kernel.sysctl import EPHEMERAL
 from sim.kernel.veth import veth_pair
 from sim.kernel.vxlan import VxlanDevice, source_port
 from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Tcp, Udp, dotted, ip
