@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from sim.fabric.casting import check_unicast
 from sim.fabric.fabric import Fabric, Process
 from sim.fabric.preference import by_preference
 from sim.kernel.datagram import UdpSocket
@@ -118,8 +119,8 @@ def _forward(
     for server in servers:
         answer = yield from _ask(fabric, netns, message, server, FORWARD_TIMEOUT, _whole)
         if answer is not None:
-            # The engine packs what it passes on anew (resp.Compress in libnetwork/resolver.go). Of what it can't read it
-            # still believes the header, if that says that the answer goes on (TC).
+            # The engine packs what it passes on anew (resp.Compress in libnetwork/resolver.go). Of what it can't read
+            # it still believes the header, if that says that the answer goes on (TC).
             whole = is_message(answer)
             told = compressed(answer) if whole else answer[:4] + bytes(8)
             if (whole or answer[2] & TRUNCATED) and answer[3] & 0x0F in (NOERROR, NXDOMAIN):
@@ -132,6 +133,7 @@ def _ask(
     fabric: Fabric, netns: Netns, message: bytes, server: int, timeout: float, takes: Callable[[bytes], bool]
 ) -> Process:
     """Ask one server: the first datagram from there that `takes` takes, or None. One too short for DNS ends it."""
+    check_unicast(netns, server)
     sock = UdpSocket(netns, recverr=True)
     if not sock.connect(server, PORT):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sim.fabric.casting import check_unicast
 from sim.fabric.dns import resolve
 from sim.fabric.fabric import Fabric, Process
 from sim.fabric.responder import REQUEST
@@ -29,6 +30,7 @@ def probe(fabric: Fabric, netns: Netns, dial: Dial, files: ResolverFiles | None 
         address = int(found)
     else:
         address = ip(dial.address)
+    check_unicast(netns, address)
     ask = {"ping": _ping, "tcp": _tcp, "udp": _udp}[dial.probe]
     return (yield from ask(fabric, netns, dial, address))
 

@@ -93,7 +93,10 @@ def _ask(
             raise
         nothing = Answer(Outcome.NO_TARGET, detail=error.problem)
         return not_dialled(question, world.spec, index), [(nothing, Trace())]
-    return dial, _ways(world, dial, costs)
+    try:
+        return dial, _ways(world, dial, costs)
+    except SpecError as error:
+        raise SpecError(error.problem, where=f"question {question}", mend=error.mend) from None
 
 
 def _ways(world: World, dial: Dial, costs: CostModel | None) -> list[tuple[Answer, Trace]]:

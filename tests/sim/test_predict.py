@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sim.build import topology
+from sim.errors import SpecError
 from sim.kernel.draws import Draws
 from sim.predict import predict
 from sim.trace import Outcome
@@ -48,14 +51,13 @@ def test_a_container_on_the_hosts_network_has_resolver_files_of_its_own() -> Non
         .ask("own -> me ping by name")
         .ask("own -> example.org ping by name")
         .ask("plain -> db:80 by name")
-        .ask("plain -> example.org ping by name")
         .ask("beside -> db:80 by name")
         .spec()
     )
     found = [(answer.outcome, answer.address) for answer in predict(spec).answers]
     assert found == [
         (Outcome.REACHED, "192.168.99.200"), (Outcome.REACHED, "172.17.0.1"), (Outcome.NAME_UNANSWERED, ""),
-        (Outcome.NO_SUCH_NAME, ""), (Outcome.NO_SUCH_NAME, ""), (Outcome.REACHED, "192.168.99.200"),
+        (Outcome.NO_SUCH_NAME, ""), (Outcome.REACHED, "192.168.99.200"),
     ]
 
 
@@ -103,3 +105,32 @@ def test_a_macvlan_container_with_the_address_of_a_machine_of_the_lan_is_not_rea
     answers = predict(spec).answers
     assert (answers[0].outcome, answers[0].served_by) == (Outcome.REACHED, "nas")
     assert answers[1].outcome is Outcome.REACHED
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("box -> 224.0.0.251:5353/udp", "224.0.0.251 is a multicast address, and multicast is not modelled"),
+        ("box -> 239.1.2.3 ping", "239.1.2.3 is a multicast address"),
+        ("client -> 192.168.99.255:9/udp", "192.168.99.255 is a broadcast address of client"),
+        ("box -> 172.18.255.255 ping", "172.18.255.255 is a broadcast address of box"),
+        ("box -> 255.255.255.255:67/udp", "255.255.255.255 is a broadcast address of box"),
+        ("box -> all:9/udp by name", "172.18.255.255 is a broadcast address of box"),
+    ],
+)
+def test_a_question_to_many_machines_at_once_is_refused_by_name(line: str, what: str) -> None:
+    spec = (topology().network("a").container("box", networks=["a"], extra_hosts=["all:172.18.255.255"])
+            .ask(line).spec())
+    with pytest.raises(SpecError, match=what.replace(".", r"\.")) as error:
+        predict(spec)
+    assert str(error.value).startswith(f"question {line.partition(' ')[0]} -> ")
+
+
+def test_a_broadcast_of_a_subnet_elsewhere_ends_at_the_host_that_is_on_it_and_nobody_answers() -> None:
+    spec = (
+        topology().network("a").client("client", routes=["172.16.0.0/12 via 192.168.99.101"])
+        .container("box", networks=["a"], listens=["9/udp", 80])
+        .ask("client -> 172.18.255.255:9/udp").ask("client -> 172.18.255.255:80").ask("client -> 172.18.255.255 ping")
+        .spec()
+    )
+    assert [answer.outcome for answer in predict(spec).answers] == [Outcome.TIMEOUT] * 3
