@@ -17,6 +17,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: packages $(STAMP) ## the virtual environment and, as root on Debian, the packages of the live half
+	@$(BIN)/python -m live.compose
 
 # Only missing packages are installed, and without root none: predicting needs no privilege and no engine.
 packages:

@@ -22,6 +22,7 @@ from experiments.performance import commands as performance
 from experiments.project_options import Project, reads_project
 from experiments.terminal import Text, on_stderr, say, say_notes, show, show_json, terminal
 from sim import questions
+from sim.compose import check as check_project
 from sim.errors import LabError, PlumbError, SpecError
 from sim.fabric.costs import CostModel
 from sim.predict import Prediction
@@ -101,6 +102,22 @@ def doctor(json: Json = False) -> None:
     else:
         show(render.doctor(report.as_dict()))
     raise typer.Exit(0 if report.can_run_lab else LabError.exit_code)
+
+
+@app.command()
+@reads_project()
+def config(project: Project, json: Json = False) -> None:
+    """The project as it was read, after merging: each value with the file and the line that it comes from."""
+    from experiments import config as reading
+
+    read = project.opened()
+    check_project(read)
+    if json:
+        show_json(reading.as_dict(read))
+        return
+    off = [name for name in read.services if not read.runs(name)]
+    say_notes([*read.notes, *([f"left out, for their profiles are off: {', '.join(off)}"] if off else [])])
+    show(reading.table(read))
 
 
 @app.command()

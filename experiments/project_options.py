@@ -68,7 +68,11 @@ class Project:
 
     def spec(self, questions: Sequence[str] = ()) -> Spec:
         """The topology that they describe, with these questions in the place of its own, if any. Raises SpecError."""
-        return compose.load(
+        return compose.spec_of(self.opened(questions))
+
+    def opened(self, questions: Sequence[str] = ()) -> compose.Project:
+        """The project as its files have it, merged. Raises SpecError."""
+        return compose.open_project(
             *([self.file] if self.file else []), *self.files,
             profiles=self.profiles, name=self.project_name, directory=self.project_directory,
             env_files=self.env_files, beside=self.beside, stack=self.stack, questions=questions)

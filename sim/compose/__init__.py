@@ -49,7 +49,7 @@ from sim.questions.default import default_questions
 from sim.spec import Container, Fault, Network, Spec
 from sim.spec import Service as SwarmService
 
-__all__ = ["check", "default_questions", "load", "loads", "open_project", "parse_target", "spec_of"]
+__all__ = ["Project", "check", "default_questions", "load", "loads", "open_project", "parse_target", "spec_of"]
 
 
 class Options(TypedDict, total=False):

@@ -39,18 +39,29 @@ class Said:
     refusal: str = ""
 
 
-def by_compose(
-    folder: Path, options: Sequence[str] = (), environment: Mapping[str, str] | None = None, stdin: str = "",
-) -> Said:
-    """Compose's reading, started in a folder."""
+def _run(
+    folder: Path, options: Sequence[str], form: str, environment: Mapping[str, str],
+) -> subprocess.CompletedProcess[str]:
     program = real.present()
-    assert program is not None
-    done = subprocess.run(
-        [program, *options, "config", "--format", "json"], cwd=folder, input=stdin, capture_output=True, text=True,
-        env={**PLAIN_PATH, "PWD": str(folder), **(environment or {})}, check=False, timeout=60)
+    assert program is not None, "docker-compose was not fetched: python -m live.compose"
+    return subprocess.run(
+        [program, *options, "config", "--format", form], cwd=folder, capture_output=True, text=True,
+        env={**PLAIN_PATH, "PWD": str(folder), **environment}, stdin=subprocess.DEVNULL, check=False, timeout=60)
+
+
+def by_compose(folder: Path, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Said:
+    """Compose's reading, started in a folder."""
+    done = _run(folder, options, "json", environment or {})
     if done.returncode != 0:
         return Said(None, done.stderr.strip())
     return Said(_cut(json.loads(done.stdout.replace("$$", "$"))))
+
+
+def printed_by_compose(folder: Path, options: Sequence[str] = ()) -> str:
+    """What `docker compose config` prints, to be read again."""
+    done = _run(folder, options, "yaml", {})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def by_us(

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 
 from live import compose as real
-from tests.sim.compose_oracle import NOT_MODELLED, by_compose, by_us, differences
-from tests.sim.drawn_projects import Drawn, projects
+from sim.compose import load
+from tests.sim.compose.drawn_projects import Drawn, projects
+from tests.sim.compose.oracle import NOT_MODELLED, by_compose, by_us, differences, printed_by_compose
 
 REQUIRED = os.environ.get("HOPCAST_REQUIRE_COMPOSE", "") not in ("", "0")
 """Set by .ci/run where docker-compose was fetched."""
-SCENARIOS = sorted((Path(__file__).parents[2] / "experiments" / "scenarios").glob("*.yaml"))
+SCENARIOS = sorted((Path(__file__).parents[3] / "experiments" / "scenarios").glob("*.yaml"))
 
 pytestmark = pytest.mark.skipif(
     real.present() is None and not REQUIRED, reason="docker-compose was not fetched: python -m live.compose")
@@ -43,7 +44,16 @@ def test_a_scenario_is_read_as_compose_reads_it(file: Path) -> None:
     assert disagreement(file.parent, Drawn({}, ("-f", file.name))) == []
 
 
-@settings(max_examples=250)
+@pytest.mark.parametrize("file", SCENARIOS, ids=lambda file: file.stem)
+def test_what_docker_compose_config_prints_is_read_like_the_project_itself(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "printed.yaml").write_text(printed_by_compose(file.parent, ("-f", file.name)))
+    first, again = by_us(file.parent, ("-f", file.name)), by_us(tmp_path, ("-f", "printed.yaml"))
+    assert first.project is not None and again.project is not None, again.refusal
+    assert differences(first.project, again.project) == []
+    load(tmp_path / "printed.yaml", environment={})
+
+
+@settings(max_examples=200)
 @given(drawn=projects())
 def test_any_project_is_read_as_compose_reads_it(drawn: Drawn) -> None:
     with tempfile.TemporaryDirectory() as name:
