@@ -21,6 +21,8 @@ from sim.errors import LabError, PlumbError
 SLEEP = ("/bin/busybox", "sleep", "2147483647")
 """As a container's first process it ignores SIGTERM, so such containers are made with SIGKILL as their stop signal."""
 APPLETS = ("sh", "ls", "cat", "ip", "ping", "nslookup", "wget", "nc", "traceroute", "arp", "netstat", "route", "ps")
+HOST_CONF = b"multi on\n"
+"""As in images of Debian: of a hosts file glibc reads all lines of a name, as musl always does."""
 BOX = "hopcast/box:latest"
 
 
@@ -84,6 +86,9 @@ def _archive() -> bytes:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
+        entry = tarfile.TarInfo("etc/host.conf")
+        entry.size, entry.mode = len(HOST_CONF), 0o644
+        tar.addfile(entry, io.BytesIO(HOST_CONF))
         tar.add(Path(busybox).resolve(), "bin/busybox")
         for applet in APPLETS:
             entry = tarfile.TarInfo(f"bin/{applet}")

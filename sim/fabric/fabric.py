@@ -18,7 +18,7 @@ from typing import Any
 
 import simpy
 
-from sim.kernel.effects import Effects, Handoff, Lock, Lockable, Timer, Wake
+from sim.kernel.effects import Effects, Handoff, Lock, Lockable, Timer, Wake, Work
 from sim.kernel.socket import Socket
 from sim.trace import Kind, Step, Trace
 
@@ -47,6 +47,7 @@ class Fabric:
         self._backlog: deque[tuple[float, Handoff]] = deque()
         self._softirq_pending = False
         self._locked: list[Lockable] = []
+        self._work: list[Work] = []
         self._runnable: list[Wake] = []
 
     @property
@@ -76,10 +77,12 @@ class Fabric:
                 self._at(spent + item.due(start + spent), partial(self._expire, item))
             elif isinstance(item, Lock):
                 self._locked.append(item.sock)
+            elif isinstance(item, Work):
+                self._work.append(item)
             else:
                 self._at(spent, partial(self._wake, item))
         self._backlog.extend(queue)
-        if (self._backlog or self._locked) and not self._softirq_pending:
+        if (self._backlog or self._locked or self._work) and not self._softirq_pending:
             self._softirq_pending = True
             self._at(spent, self._softirq)
         return spent
@@ -113,6 +116,15 @@ class Fabric:
             runnable, self._runnable = self._runnable, []
             for wake in runnable:
                 self._wake(wake)
+            if self._work:
+                self._at(0.0, self._kworker)
+
+    def _kworker(self) -> None:
+        """What kernel threads have to do, unless a program has set off new frames first: then after those."""
+        if not self._softirq_pending:
+            work, self._work = self._work, []
+            for item in work:
+                self.walk(item.action(self.now))
 
     def _at(self, delay: float, action: Callable[[], None]) -> None:
         self.env.timeout(delay).callbacks.append(lambda _event: action())

@@ -63,6 +63,14 @@ class Wake:
     value: Any = None
 
 
+@dataclass(slots=True)
+class Work:
+    """A kernel thread runs `action(now)` (`schedule_work`): when the softirqs are through, and the programs that they
+    woke are asleep again."""
+
+    action: Callable[[float], Effects]
+
+
 class Lockable(Protocol):
     """A socket that a system call keeps from others until it is over (`lock_sock`, `release_sock`)."""
 
@@ -77,5 +85,5 @@ class Lock:
     sock: Lockable
 
 
-Effect = Handoff | Timer | Wake | Lock
+Effect = Handoff | Timer | Wake | Work | Lock
 Effects = Iterator[Step | Effect]

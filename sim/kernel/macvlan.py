@@ -8,6 +8,9 @@ everything to the one device that there is.
 That a container can't talk to its own host is written nowhere: the parent's own stack sends by the parent's driver, so
 its frames go out on the wire and never pass `macvlan_handle_frame`; a frame for the parent's address is no sibling's.
 
+A broadcast that came in by the wire is handed to the devices by a kernel thread, later than to the parent's own stack:
+of two machines with one address, a macvlan device answers ARP last.
+
 Taps: a frame that is turned around shows "in" at the parent ("send to lowerdev first for its network taps"); a
 broadcast goes to siblings directly and then "out" at the parent. Iptables of the parent's namespace see none of it.
 Left out: mode `source`, multicast filters, an address that two devices have.
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from sim.errors import PlumbError
 from sim.kernel.device import NetDevice
-from sim.kernel.effects import Effects, Handoff
+from sim.kernel.effects import Effects, Handoff, Work
 from sim.packet import BROADCAST, Packet
 from sim.trace import DropReason, Kind
 
@@ -119,9 +122,10 @@ class MacvlanPort:
                 return
             hearing = self._hearing(source)
             yield parent.step(Kind.MACVLAN, packet, f"broadcast: to {len(hearing)} macvlan devices and the host")
-            for device in hearing:
-                yield Handoff(device, packet.copy())
+            copies = [Handoff(device, packet.copy()) for device in hearing]
             yield from parent.deliver(packet, now)
+            if copies:
+                yield Work(lambda _later: iter(copies))  # macvlan_broadcast_enqueue
             return
         target = self.devices[0] if self.passthru else self._lookup(eth.dst)
         if target is None:

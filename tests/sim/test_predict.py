@@ -102,9 +102,13 @@ def test_a_macvlan_container_with_the_address_of_a_machine_of_the_lan_is_not_rea
         .ask("box -> laptop ping by ip")
         .spec()
     )
-    answers = predict(spec).answers
+    prediction = predict(spec)
+    answers, trace = prediction.answers, prediction.traces[0]
     assert (answers[0].outcome, answers[0].served_by) == (Outcome.REACHED, "nas")
     assert answers[1].outcome is Outcome.REACHED
+    heard = next(s.at for s in trace if s.point == "laptop:eth0" and "is-at mac(nas:eth0)" in str(s.packet))
+    told = next(s.at for s in trace if s.point == "box:eth0" and "is-at" in str(s.packet))
+    assert heard < told
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from sim.errors import SpecError
 from sim.fabric.costs import NOMINAL, CostModel
 from sim.fabric.fabric import Fabric
 from sim.kernel.datagram import PingSocket
-from sim.kernel.effects import Handoff, Wake
+from sim.kernel.effects import Handoff, Wake, Work
 from sim.packet import Packet, ip
 from sim.trace import Kind, Step
 from tests.sim.kernel.machines import pair, switched
@@ -113,3 +113,36 @@ def test_a_system_call_is_over_when_the_softirqs_are_through_that_it_set_off():
     fabric.spawn(program())
     fabric.env.run(until=10)
     assert ended == [1.5, 2.0]
+
+
+class Noter:
+    """A device that writes down what comes."""
+
+    point = ("a", "noter")
+
+    def __init__(self, heard):
+        self.heard = heard
+
+    def receive(self, packet, port, now):
+        self.heard.append(packet.payload.decode())
+        yield Step(Kind.VETH, "a")
+
+
+def test_a_kernel_thread_works_when_the_frames_are_through_and_who_was_woken_sleeps_again():
+    fabric, heard = Fabric(), []
+    noter = Noter(heard)
+    waiting = fabric.env.event()
+
+    def program():
+        yield waiting
+        yield fabric.call(iter([Handoff(noter, Packet(payload=b"program"))]))
+        heard.append("asleep")
+
+    def worked(_now):
+        heard.append("worked")
+        yield Handoff(noter, Packet(payload=b"handed on"))
+
+    fabric.spawn(program())
+    fabric.walk(iter([Work(worked), Wake(waiting), Handoff(noter, Packet(payload=b"frame"))]))
+    fabric.env.run(until=1)
+    assert heard == ["frame", "program", "asleep", "worked", "handed on"]
