@@ -16,6 +16,7 @@ import typer
 from rich.measure import Measurement
 
 from experiments import render
+from experiments.assumptions import assumptions
 from experiments.door import Commands, complain, debug, open_streams
 from experiments.lab_commands import lab_app
 from experiments.performance import commands as performance
@@ -128,19 +129,19 @@ def predict(project: Project, question: Questions = None, costs: Costs = None, j
     forecast = forecast_of(spec, costs=model)
     if json:
         from experiments.verify import question_as_dict
-        from experiments.walk import why
 
-        asked = [question_as_dict(forecast, i) | {"because": why(forecast.answers[i], forecast.traces[i])}
-                 for i in range(len(forecast.questions))]
+        asked = [question_as_dict(forecast, i) for i in range(len(forecast.questions))]
         show_json({"file": spec.file, "name": spec.name, "notes": list(spec.notes), "warnings": forecast.warnings,
+                   "cautions": forecast.cautions, "assumes": assumptions(spec, forecast.plumbing),
                    "times": priced(model), "questions": asked, "plumbing": forecast.plumbing.as_dict()})
         return
     say_notes(spec.notes)
+    show(*render.cautions(forecast))
     matrix, console = render.matrix(spec, forecast.questions, forecast.answers), terminal()
     if matrix and Measurement.get(console, console.options.update(width=1000), matrix).maximum <= console.width:
         show(matrix)
     show(render.predictions(forecast),
-         Text(f"times are {priced(model)}", "dim"),
+         Text(f"times are {priced(model)}", "dim"), render.assumed(spec, forecast),
          *(Text(f"engine: {warning}", "yellow") for warning in forecast.warnings))
 
 
@@ -159,16 +160,19 @@ def walk(
         "--published/--direct", help="dial the host's published port, or the container itself",
         show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="every step of every packet")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="one line a hop")] = False,
     costs: Costs = None,
     json: Json = False,
 ) -> None:
     """Hop by hop, what happens to the packets of one question, which headers change, and what decides."""
-    from experiments.walk import flights, why
+    from experiments.walk import flights
 
     if not 2 <= len(words) <= 3:
         raise typer.BadParameter("should be [FILE] SRC DST")
     *file, source, target = words
     spec, model = project.at(*file).spec(), prices(costs)
+    if everything and brief:
+        raise SpecError("--all shows every step, --brief one line a hop", mend="give one of them")
     if port and ":" in target:
         raise SpecError(f"two ports: {target!r} has one, --port {port} is another", mend="give it once")
     question = questions.ask(spec, source, f"{target}:{port}" if port else target, probe=probe.value if probe else "",
@@ -178,12 +182,16 @@ def walk(
     if json:
         show_json({"text": str(question), "question": question.model_dump(mode="json"),
                    "dial": forecast.dials[0].model_dump(mode="json"), "predicted": answer.as_dict(),
-                   "because": why(answer, trace), "times": priced(model),
+                   "because": forecast.reasons[0], "decided_by": render.death(answer, trace), "times": priced(model),
+                   "assumes": assumptions(spec, forecast.plumbing), "cautions": forecast.cautions,
                    "packets": [flight.as_dict() for flight in flights(trace, everything=everything)]})
         return
     say_notes(spec.notes)
     others = [other for other, _ in forecast.others[0]]
-    show(render.walk(question, answer, trace, others=others, everything=everything, priced=priced(model)))
+    detail: render.Detail = "all" if everything else "brief" if brief else "packets"
+    show(*render.cautions(forecast),
+         render.walk(question, answer, trace, because=forecast.reasons[0], others=others, detail=detail,
+                     priced=priced(model)), render.assumed(spec, forecast))
 
 
 @app.command()

@@ -32,7 +32,7 @@ from live.probe import probe
 from live.serve import one_cpu
 from sim.dial import dial as make_dial
 from sim.dial import not_dialled
-from sim.errors import LabError, SpecError
+from sim.errors import LabError, NothingToDial, SpecError
 from sim.phases import phases
 from sim.plumbing import Plumbing
 from sim.spec import Question, Spec
@@ -176,7 +176,8 @@ def _ask(
     try:
         dial = make_dial(question, spec, index, deployment.address_of, deployment.published_port, deployment.vip_of)
     except SpecError as error:
-        if question.during or question.after:  # a fault may leave nothing to dial: an answer, as in the prediction
+        # a fault may leave nothing to dial, and an engine not publish it: an answer, as in the prediction
+        if question.during or question.after or isinstance(error, NothingToDial):
             return Observation(nothing, Answer(Outcome.NO_TARGET, detail=error.problem))
         return Observation(why=str(error))
     source = str(deployment.netns_path(dial.source))

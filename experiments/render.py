@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 
+from experiments.assumptions import in_a_line
 from experiments.compare import LEVELS, Check, Totals, describe_ways
 from experiments.terminal import Text
-from experiments.walk import Flight, Hop, flights, told, why
+from experiments.walk import Flight, Hop, flights, legs, told
 from sim.predict import Prediction
+from sim.reasons import decided, in_words
 from sim.spec import Question, Spec
 from sim.trace import Answer, Outcome, Trace
 from sim.underlay import WIRE
@@ -31,6 +33,8 @@ COLOURS = {
     Outcome.NOT_RUNNING: "dim", Outcome.NO_TARGET: "dim", Outcome.NOT_SAID: "yellow",
 }
 MARKS = {True: Text("agreed", "green"), False: Text("DISAGREED", "bold red"), None: Text("not measured", "yellow")}
+Detail = Literal["packets", "all", "brief"]
+"""How much of a walk: each packet's hops; every step of every packet; one line a hop."""
 LITERAL = re.compile(r"[\d.]+")
 """A target that is an address."""
 
@@ -66,7 +70,7 @@ def predictions(
 ) -> RenderableType:
     """One table a group. With `checks` (reachability and path of each question) their verdicts; else times, reasons."""
     tables: list[RenderableType] = []
-    questions, answers, traces = of.questions, of.answers, of.traces
+    questions, answers = of.questions, of.answers
     for group, indices in by_group(questions).items():
         table = Table(title=group or None, title_justify="left", title_style="bold", expand=True)
         table.add_column("from", no_wrap=True)
@@ -84,7 +88,7 @@ def predictions(
                 row += [MARKS[check.agreed] for check in checks[index]]
             else:
                 ended.append(duration(answers[index].rtt))
-                row.append(Text(why(answers[index], traces[index]) or questions[index].comment, "dim"))
+                row.append(Text(of.reasons[index] or questions[index].comment, "dim"))
             table.add_row(*row)
         tables.append(table)
     return Group(*tables) if tables else Text("no questions to ask", "dim")
@@ -170,33 +174,78 @@ def totals(of: Totals) -> Table:
 
 
 def walk(
-    question: Question, answer: Answer, trace: Trace, *, others: Sequence[Answer] = (), everything: bool = False,
-    priced: str = "",
+    question: Question, answer: Answer, trace: Trace, *, because: str = "", others: Sequence[Answer] = (),
+    detail: Detail = "packets", priced: str = "",
 ) -> RenderableType:
-    """Every packet of a question. Packets that go a way already shown take one line, unless `everything`. `others`: how
-    it may end as well, where something is drawn.
+    """Every packet of a question. Packets that go a way already shown take one line; with "brief" they are counted.
+    `because`: the cause, where it failed. `others`: how it may end as well, where something is drawn.
     """
     parts: list[RenderableType] = [Text.assemble((str(question), "bold"), ": ", outcome(answer, others))]
     if others:
         taken = answer.served_by or answer.address
         parts.append(Text(f"drawn: one of {len(others) + 1} ways, here to {taken}", "dim"))
-    reason = why(answer, trace)
-    if reason:
-        parts.append(Text.assemble(("decided by  ", "dim"), (reason, "bold red")))
+    if because:
+        parts.append(_headed("because", Text(because, "bold red")))
+    if end := death(answer, trace):
+        parts.append(_headed("decided by", Text(end, "red")))
     if priced:
         parts.append(Text(f"times are {priced}", "dim"))
     shown: set[tuple[Any, ...]] = set()
-    for flight in flights(trace, everything=everything):
-        if not everything:
+    more = 0
+    for flight in flights(trace, everything=detail == "all"):
+        if detail != "all":
             hops = (h for h in flight.hops if h.where != WIRE or h.drop)
             flight.hops = [replace(hop, changed=told(hop)) for hop in hops]
         dropped = any(h.drop for h in flight.hops)
         places = [(h.where, h.what if h.drop else h.device) for h in flight.hops if h.device or h.drop]
         route = tuple(dict.fromkeys(places))
-        brief = not everything and (route in shown or (flight.arp and not dropped))
+        known = detail != "all" and (route in shown or (flight.arp and not dropped))
         shown.add(route)
-        parts += _flight(flight, brief=brief)
+        if detail == "brief":
+            more += known
+            parts += [] if known else _in_brief(flight)
+        else:
+            parts += _flight(flight, brief=known)
+    if more:
+        parts += [Text(), Text(f"{more} more packet{'s' if more > 1 else ''}: ARP, or on a way that is shown", "dim")]
     return Group(*parts)
+
+
+def death(answer: Answer, trace: Trace) -> str:
+    """Where a question's packet ended, and how: `host: dropped by a rule: …`; empty where none was lost."""
+    step = decided(answer, trace)
+    return f"{step.point if step.device else step.where}: {in_words(step)}" if step else ""
+
+
+def _headed(heading: str, text: Text) -> RenderableType:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(width=10, no_wrap=True)
+    grid.add_row(Text(heading, "dim"), text)
+    return grid
+
+
+def _in_brief(flight: Flight) -> list[RenderableType]:
+    """A packet, and a line for each place that it passes; what a process did between packets is one line anyway."""
+    if not flight.number:
+        return _flight(flight, brief=True)
+    stays = legs(flight)
+    width = max((len(leg.where) for leg in stays), default=0)
+    parts = [Text(), _line(flight, Text(flight.text, "cyan" if flight.arp else "bold cyan"))]
+    for leg in stays:
+        parts.append(Text.assemble(
+            f"      {leg.where:{width}}  ", (leg.what, "bold red" if leg.drop else "default"), "  " * bool(leg.what),
+            (f"by {' '.join(leg.devices)}" if leg.devices else "", "green"), no_wrap=True, overflow="ellipsis"))
+    return parts
+
+
+def cautions(of: Prediction) -> list[RenderableType]:
+    """What to know before any answer is read, a line each."""
+    return [Text(f"caution: {text}", "yellow") for text in of.cautions]
+
+
+def assumed(spec: Spec, of: Prediction) -> Text:
+    """What the forecast takes for granted of engines and hosts."""
+    return Text(in_a_line(spec, of.plumbing), "dim")
 
 
 def _flight(flight: Flight, *, brief: bool) -> list[RenderableType]:
@@ -242,7 +291,7 @@ def verification(of: Verification) -> list[RenderableType]:
     """Tables by group, the differences, the totals, and the sentence that says it all."""
     total = of.totals.of()
     style = "bold red" if total.disagreed else "bold yellow" if total.not_made else "bold green"
-    parts = [predictions(of.prediction, of.answers)]
+    parts = [*cautions(of.prediction), predictions(of.prediction, of.answers), assumed(of.spec, of.prediction)]
     parts += [Text(f"engine: {warning}", "yellow") for warning in of.prediction.warnings]
     if of.measurement is not None:
         parts.append(disagreements(of.checks))

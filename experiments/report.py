@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.article import SCENARIOS, Row
+from experiments.assumptions import in_a_line
 from experiments.compare import LEVELS, Check, describe_ways
 from experiments.render import asked, by_group, sentence
 from experiments.verify import Verification
-from experiments.walk import why
 
 MARKS = {True: "agreed", False: "**DISAGREED**", None: "not measured"}
 
 
 def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     """`summary.md`."""
-    lines = [f"# {title}", "", f"{sentence(of.as_dict())}.", "", *_totals(of), ""]
+    assumed = in_a_line(of.spec, of.prediction.plumbing)
+    lines = [f"# {title}", "", f"{sentence(of.as_dict())}.", "", f"The prediction {assumed}.", "", *_totals(of), ""]
     for plot in plots:
         lines += [f"![{plot}]({plot})", ""]
     for group, indices in by_group(of.prediction.questions).items():
@@ -24,6 +25,8 @@ def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: 
         rows = [_row(of, index) for index in indices]
         lines += _table(["from", "to", "predicted", "because", "answer", "path"], rows)
         lines.append("")
+    if of.prediction.cautions:
+        lines += ["## To know before", "", *(f"- {_cell(c)}" for c in of.prediction.cautions), ""]
     if of.prediction.warnings:
         lines += ["## What the engine warns about", "", *(f"- {_cell(w)}" for w in of.prediction.warnings), ""]
     lines += ["## Plumbing", "", *_table(["subject", "", "predicted"], [
@@ -53,9 +56,9 @@ def article_summary(rows: Sequence[Row], done: Mapping[str, Mapping[str, Any]]) 
 
 
 def _row(of: Verification, index: int) -> list[str]:
-    question, answer = of.prediction.questions[index], of.prediction.answers[index]
+    question = of.prediction.questions[index]
     reachability, path = of.answers[index]
-    because = why(answer, of.prediction.traces[index]) or question.comment
+    because = of.prediction.reasons[index] or question.comment
     ways = describe_ways([answer for answer, _ in of.prediction.ways(index)])
     return [question.source, asked(question), ways, because, MARKS[reachability.agreed], MARKS[path.agreed]]
 

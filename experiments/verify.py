@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from experiments.assumptions import assumptions
 from experiments.compare import (
     Check,
     Totals,
@@ -72,7 +73,9 @@ class Verification:
             "points": self.measurement.points if self.measurement else [],
             "seconds": self.seconds,
             "totals": self.totals.as_dict(),
+            "assumes": assumptions(self.spec, self.prediction.plumbing),
             "warnings": self.prediction.warnings,
+            "cautions": self.prediction.cautions,
             "plumbing": [check.as_dict() for check in self.plumbing],
             "round_robin": [check.as_dict() for check in self.turns],
             "questions": [
@@ -99,7 +102,8 @@ class Verification:
 
 
 def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
-    """A question with its dial and its predicted answer; where something is drawn, all answers that it may have."""
+    """A question with its dial and its predicted answer; where something is drawn, all answers that it may have. Why it
+    fails is `because`."""
     different = list(dict.fromkeys(answer for answer, _ in prediction.ways(index)))
     return {
         "text": str(prediction.questions[index]),
@@ -107,6 +111,7 @@ def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
         "dial": prediction.dials[index].model_dump(mode="json"),
         "predicted": prediction.answers[index].as_dict(),
         **({"predicted_one_of": [answer.as_dict() for answer in different]} if len(different) > 1 else {}),
+        "because": prediction.reasons[index],
     }
 
 

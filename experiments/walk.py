@@ -1,6 +1,7 @@
 """A trace as a story: packet by packet, hop by hop, what happened there and which headers changed since the hop before.
 
-`flights` gives it as data, `decided` names the step at which a failed question was lost. `render.py` draws both.
+`flights` gives it as data, `legs` a flight in one line a place. `render.py` draws both; why a question failed is said
+by `sim/reasons`.
 The taps (`Kind.SEEN`) say nothing that the steps around them don't, so they are no hops: what changed there shows at
 the next one.
 """
@@ -8,18 +9,11 @@ the next one.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
-from sim.packet import dotted
-from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
-
-BYSTANDERS = frozenset({DropReason.NOT_FOR_US, DropReason.ICMP_IGNORED})
-"""Ends of copies that nobody waited for: they decide nothing."""
-
-SELF_EXPLAINING = frozenset({
-    DropReason.NO_SOCKET, DropReason.NO_NEIGHBOUR, DropReason.NO_ROUTE, DropReason.FORWARDING_OFF, DropReason.LINK_DOWN,
-})
-"""Reasons that the step's detail repeats with the port, the address or the device."""
+from sim.reasons import BYSTANDERS, in_words
+from sim.trace import Kind, Step, Trace
 
 WORDS = {
     Kind.SEND: "sent by a socket", Kind.ROUTE: "route", Kind.NEIGH: "neighbour",
@@ -31,12 +25,17 @@ WORDS = {
     Kind.ICMP_ERROR: "ICMP error sent", Kind.DELIVER: "delivered", Kind.DROP: "DROPPED", Kind.PROXY: "docker-proxy",
     Kind.ENCAP: "into the tunnel", Kind.DECAP: "out of the tunnel", Kind.FRAGMENT: "fragments",
     Kind.ENCRYPT: "encrypted", Kind.DECRYPT: "decrypted",
-    Kind.DNS: "name server", Kind.RECEIVE: "read by the process",
+    Kind.DNS: "name server", Kind.RECEIVE: "read by the process", Kind.BACKLOG: "taken off the CPU's backlog",
 }
-QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.NETFILTER, Kind.HOOK, Kind.RECEIVE})
+QUIET = frozenset({Kind.SEEN, Kind.WAKEUP, Kind.BACKLOG, Kind.NETFILTER, Kind.HOOK, Kind.RECEIVE})
 """Not shown unless everything is asked for."""
 OF_A_PACKET = frozenset({Kind.NETFILTER, Kind.HOOK, Kind.RULE, Kind.CONNTRACK, Kind.CONNTRACK_NEW})
 """Steps without a packet of their own: they belong to the one that is under way in their namespace."""
+TELLING = frozenset({
+    Kind.NAT, Kind.IPVS_NEW, Kind.PROXY, Kind.ENCAP, Kind.DECAP, Kind.ENCRYPT, Kind.DECRYPT, Kind.FRAGMENT,
+    Kind.ICMP_ERROR, Kind.DNS, Kind.DELIVER, Kind.DROP,
+})
+"""What a place did to a packet, as far as one line has room for it: all else is on the way."""
 OUTER = ("ip.src", "ip.dst", "udp.", "vxlan.", "esp.")
 """What a header around a packet says by itself, for a person."""
 UNSET = "0.0.0.0"
@@ -45,7 +44,8 @@ UNSET = "0.0.0.0"
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """`changed`: header field -> (before, now); before is None where the header is new."""
+    """`changed`: header field -> (before, now); before is None where the header is new. `aside`: the end of a copy that
+    nobody waited for."""
 
     where: str
     device: str
@@ -53,6 +53,7 @@ class Hop:
     what: str
     changed: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     drop: bool = False
+    aside: bool = False
 
 
 @dataclass(slots=True)
@@ -120,13 +121,14 @@ def _ruled(drop: Step) -> str:
 
 def _hop(step: Step, changed: dict[str, tuple[Any, Any]]) -> Hop:
     words = WORDS.get(step.kind, step.kind.value)
-    said = _reason(step)
+    said = in_words(step)
     what = f"{words}: {said}" if said else words
     if step.kind is Kind.DROP and said.startswith("dropped "):
         what = f"{words} {said.removeprefix('dropped ')}"
     if step.kind is Kind.RULE and step.count > 1:
         what += f"  ({step.count} rules tried)"
-    return Hop(step.where, step.device, step.kind.value, what, changed, step.kind is Kind.DROP)
+    return Hop(step.where, step.device, step.kind.value, what, changed, step.kind is Kind.DROP,
+               step.reason in BYSTANDERS)
 
 
 def told(hop: Hop) -> dict[str, tuple[Any, Any]]:
@@ -140,43 +142,26 @@ def told(hop: Hop) -> dict[str, tuple[Any, Any]]:
     return {name: (None, now) for name, (_, now) in hop.changed.items() if name.startswith(OUTER)}
 
 
-def decided(answer: Answer, trace: Trace) -> Step | None:
-    """The step at which a question failed; None when it was answered, or no packet was lost."""
-    if answer.outcome is Outcome.REACHED:
-        return None
-    return next((s for s in reversed(trace.drops()) if s.reason not in BYSTANDERS), None)
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A packet's stay in one place: the devices that it passed there, and what became of it."""
+
+    where: str
+    devices: tuple[str, ...]
+    what: str
+    drop: bool = False
 
 
-def why(answer: Answer, trace: Trace) -> str:
-    """Why a question failed, in one line; empty when it did not."""
-    if answer.outcome is Outcome.REACHED:
-        return ""
-    if answer.outcome is Outcome.NOT_SAID:
-        return answer.detail
-    step = decided(answer, trace)
-    if step is not None:
-        return f"{step.point if step.device else step.where}: {_reason(step)}"
-    said = ""
-    if answer.outcome in (Outcome.NO_SUCH_NAME, Outcome.NAME_UNANSWERED):
-        said = next((f"the name server in {s.where} says {s.detail}" for s in reversed(trace.steps)
-                     if s.kind is Kind.DNS), "")
-    return "; ".join(filter(None, [answer.detail, said])) or _unanswered(trace)
+def legs(flight: Flight) -> list[Leg]:
+    """A flight in one line a place (namespace), in the order of its hops."""
+    hops = [hop for hop in flight.hops if not hop.aside]
+    return [_leg(list(stay)) for _, stay in groupby(hops, key=lambda hop: hop.where)]
 
 
-def _unanswered(trace: Trace) -> str:
-    """Who was still asked for by ARP when the time was over; empty when nobody was."""
-    asked: dict[int, str] = {}
-    for step in trace:
-        arp = step.packet.arp if step.packet else None
-        if arp is not None and arp.op == 1:
-            asked.setdefault(arp.target_ip, step.point)
-        elif arp is not None:
-            asked.pop(arp.sender_ip, None)
-    return next((f"{point}: {dotted(address)} does not answer ARP" for address, point in asked.items()), "")
-
-
-def _reason(step: Step) -> str:
-    """The reason and its detail, or the detail alone where that says it all."""
-    if step.reason is None or (step.detail and step.reason in SELF_EXPLAINING):
-        return step.detail
-    return f"{step.reason.value}: {step.detail}" if step.detail else step.reason.value
+def _leg(stay: list[Hop]) -> Leg:
+    said = [hop.what.removeprefix(f"{WORDS[Kind.NAT]}: ") for hop in stay if hop.kind in TELLING]
+    ttl = next((hop.changed["ip.ttl"] for hop in stay if "ip.ttl" in hop.changed), (None, None))
+    if ttl[0] is not None:
+        said.insert(0, f"TTL {ttl[0]} -> {ttl[1]}")
+    devices = tuple(dict.fromkeys(hop.device for hop in stay if hop.device))
+    return Leg(stay[0].where, devices, "; ".join(dict.fromkeys(said)), any(hop.drop for hop in stay))

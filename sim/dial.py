@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from sim.errors import SpecError
+from sim.errors import NothingToDial, SpecError
 from sim.spec import Dial, Question, Service, Spec
 
 FIRST_SOURCE_PORT = 20000
@@ -77,15 +77,19 @@ def not_dialled(question: Question, spec: Spec, index: int) -> Dial:
 
 
 def _published(question: Question, spec: Spec, published: Published, where: str) -> tuple[str, int]:
-    """The address of the container's host, and the host port behind which the container's port is."""
+    """The address of the container's host, and the host port behind which the container's port is. NothingToDial where
+    the file publishes it and the engine does not."""
     target = spec.container(question.target)
     if target is None:
         raise SpecError(f"{question.target!r} is no container, so it publishes nothing", where=where)
     port = published(spec.owner(target).name, question.port, question.probe)
     if port is None:
-        why = ": the engine discards the ports of a container in host mode" if target.mode == "host" else ""
+        declared = [f"{p.container_port}/{p.protocol}" for p in target.ports]
+        wanted = f"{question.port}/{question.probe}"
+        if wanted in declared:
+            raise NothingToDial(f"{target.name}: the engine does not publish port {wanted}", where=where)
         raise SpecError(
-            f"{target.name} does not publish port {question.port}/{question.probe}{why}",
+            f"{target.name} does not publish port {wanted}; {', '.join(declared) or 'nothing'} is published",
             where=where,
             mend="ask for its own address, or for the host's address and port",
         )

@@ -32,6 +32,10 @@ class SpecError(HopcastError):
         super().__init__("".join([f"{where}: " if where else "", problem, f"; {mend}" if mend else ""]))
 
 
+class NothingToDial(SpecError):
+    """The file publishes a port that the engine does not: no mistake in the question, and nobody can dial it."""
+
+
 class PlumbError(HopcastError):
     """The engine would refuse this: the text is close to what dockerd answers, `where` names the object.
 

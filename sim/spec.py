@@ -152,6 +152,8 @@ class Spec(Model):
     """The hosts form a swarm although no service and no network asks for one."""
     services: tuple[Service, ...] = ()
     """Deployed after the containers, one after the other, each task after the one before."""
+    idle: tuple[str, ...] = ()
+    """Services of the file that are scaled to no container: nobody, and a question may ask for them by name."""
     faults: tuple[Fault, ...] = ()
     """One after the other, each mended before the next."""
     questions: tuple[Question, ...] = ()

@@ -158,7 +158,8 @@ class Outcome(StrEnum):
     NOT_RUNNING = "does not run"
     """Nobody asked: the source is a container that a fault has ended."""
     NO_TARGET = "nothing to dial"
-    """Nobody asked: a fault has left the target without an address, or without the published port."""
+    """Nobody asked: a fault has left the target without an address or the published port, or the engine does not
+    publish the port that the file does (of an internal network, say)."""
     NOT_SAID = "not said"
     """It can't be predicted: it depends on a world outside of which the file says nothing."""
 

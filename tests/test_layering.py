@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sim.world": ("sim.underlay", "sim.kernel", "sim.dockerd", "sim.fabric", "sim.spec", "sim.dial", *VOCABULARY),
     "sim.phases": ("sim.spec", *VOCABULARY),
     "sim.faults": ("sim.underlay", "sim.world", "sim.kernel", "sim.dockerd", "sim.spec", *VOCABULARY),
+    "sim.reasons": ("sim.underlay", "sim.world", "sim.kernel", "sim.dockerd", "sim.spec", *VOCABULARY),
     "sim.predict": ("sim",),
     "sim": ("sim",),
     "live": LIVE_MAY_SEE,
@@ -48,7 +49,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 """Package or module -> what it may import besides itself. The longest name that fits a file decides."""
 
-PREDICTORS = ("sim.predict", "sim.faults", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric",
+PREDICTORS = ("sim.predict", "sim.reasons", "sim.faults", "sim.world", "sim.kernel", "sim.dockerd", "sim.fabric",
               "experiments.performance.model", "experiments.performance.known")
 OBSERVERS = ("experiments.measure", "experiments.micro_vm", "experiments.performance.session", "live.capture",
              "live.cold", "live.connections", "live.iperf", "live.links", "live.names", "live.offloads", "live.probe",

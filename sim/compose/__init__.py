@@ -170,6 +170,7 @@ def spec_of(read: Project) -> Spec:
             "networks": tuple(networks.values()),
             "containers": tuple(boxes),
             "services": tuple(swarm),
+            "idle": tuple(service.name for service in plain if service.replicas == 0),
             "faults": tuple(fault for fault, _ in faults),
             "file": read.file,
         },

@@ -168,7 +168,7 @@ def test_a_file_of_costs_that_is_none_is_one_line(text: str, compose: str, tmp_p
 def test_a_missing_route_is_named(compose: str) -> None:
     text = run("walk", compose, "client", "db:5432").stdout
     assert "network unreachable" in text
-    assert "decided by  client: no route to 172.18.0." in text
+    assert "because     client has no route to 172.18.0." in text
 
 
 def test_a_narrow_terminal_gets_narrow_lines(compose: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
-from rich.console import Console
+import pytest
+from rich.console import Console, RenderableType
 
 from experiments import render
-from experiments.walk import decided, flights, told, why
+from experiments.walk import flights, legs, told
 from sim import compose
-from sim.packet import Arp, Ethernet, Icmp, IPv4, Packet, Udp, Vxlan, ip
+from sim.packet import Ethernet, Icmp, IPv4, Packet, Udp, Vxlan, ip
 from sim.spec import Question
 from sim.trace import Answer, DropReason, Kind, Outcome, Step, Trace
 from sim.underlay import WIRE
@@ -31,24 +33,17 @@ def lost() -> Trace:
     ])
 
 
-def test_the_rule_that_dropped_the_packet_decides() -> None:
-    step = decided(Answer(Outcome.TIMEOUT), lost())
-    assert step is not None and step.detail == RULE
-    assert why(Answer(Outcome.TIMEOUT), lost()) == f"host: dropped by a rule: {RULE}"
+def drawn(renderable: RenderableType, width: int = 140) -> str:
+    console = Console(file=StringIO(), width=width)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_frame_for_somebody_else_decides_nothing() -> None:
-    trace = Trace([Step(Kind.DROP, "other", "eth0", ping(), reason=DropReason.NOT_FOR_US)])
-    assert decided(Answer(Outcome.TIMEOUT), trace) is None
-
-
-def test_what_was_reached_needs_no_reason() -> None:
-    assert why(Answer(Outcome.REACHED), lost()) == ""
-
-
-def test_a_name_that_nobody_knows_is_explained_by_the_name_server() -> None:
-    trace = Trace([Step(Kind.DNS, "busybox2", detail="busybox1: no such name")])
-    assert why(Answer(Outcome.NO_SUCH_NAME), trace) == "the name server in busybox2 says busybox1: no such name"
+def test_the_cause_and_the_rule_that_dropped_the_packet_are_both_told() -> None:
+    text = drawn(render.walk(Question(source="busybox1", target="web"), Answer(Outcome.TIMEOUT), lost(),
+                             because="they share no network"))
+    assert "because     they share no network" in text
+    assert f"decided by  host: dropped by a rule: {RULE}" in text
 
 
 def test_each_hop_says_which_headers_changed() -> None:
@@ -63,10 +58,7 @@ def test_taps_are_shown_when_everything_is_asked_for() -> None:
 
 
 def test_a_walk_shows_the_rule_and_the_change() -> None:
-    console = Console(file=StringIO(), width=140)
-    question = Question(source="busybox1", target="web")
-    console.print(render.walk(question, Answer(Outcome.TIMEOUT, "172.18.0.2"), lost()))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = drawn(render.walk(Question(source="busybox1", target="web"), Answer(Outcome.TIMEOUT, "172.18.0.2"), lost()))
     assert RULE in text and "DROPPED" in text
     assert "ip.ttl 64 -> 63" in text
 
@@ -88,23 +80,11 @@ def test_a_packet_is_told_with_the_source_address_that_routing_chose() -> None:
     assert flight.hops[1].changed == {"ip.src": (None, "172.17.0.3")}
 
 
-def test_a_question_that_ends_while_arp_still_asks_says_who_is_silent() -> None:
-    def arp(op: int, sender: str, target: str) -> Packet:
-        return Packet(eth=Ethernet("a", "b"), arp=Arp(op, "a", ip(sender), "b", ip(target)))
-
-    asked, answered = arp(1, "10.0.0.1", "10.0.0.9"), arp(2, "10.0.0.9", "10.0.0.1")
-    steps = [Step(Kind.SEEN, "app", "eth0", asked, way="out")]
-    assert why(Answer(Outcome.TIMEOUT), Trace(steps)) == "app:eth0: 10.0.0.9 does not answer ARP"
-    assert why(Answer(Outcome.TIMEOUT), Trace([*steps, Step(Kind.SEEN, "app", "eth0", answered, way="in")])) == ""
-
-
 def test_the_wire_between_the_machines_is_no_hop() -> None:
     trace = Trace([Step(Kind.LINK, "client", "eth0", ping(), "to @wire:client"),
                    Step(Kind.BRIDGE, WIRE, "switch", ping(), "somebody is at host"),
                    Step(Kind.ROUTE, "host", "", ping(), "somewhere")])
-    console = Console(file=StringIO(), width=140)
-    console.print(render.walk(Question(source="client", target="web"), Answer(Outcome.REACHED), trace))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = drawn(render.walk(Question(source="client", target="web"), Answer(Outcome.REACHED), trace))
     assert "somewhere" in text and "somebody is at host" not in text
 
 
@@ -147,3 +127,31 @@ def test_a_tunnels_header_is_told_without_the_packet_inside_over_again() -> None
 def test_a_large_ping_is_another_question_to_the_reader_too() -> None:
     asked = render.asked(Question(source="a", target="b", size=1400, df=True, by="name"))
     assert asked == "b ping, 1400 bytes, DF, by name"
+
+
+def test_frames_that_a_softirq_takes_off_the_backlog_are_no_lines_of_their_own() -> None:
+    trace, question = Trace([*list(lost())[:3], Step(Kind.BACKLOG, "host")]), Question(source="a", target="b")
+    assert "backlog" not in drawn(render.walk(question, Answer(Outcome.TIMEOUT), trace))
+    assert "backlog" in drawn(render.walk(question, Answer(Outcome.TIMEOUT), trace, detail="all"))
+
+
+def test_in_brief_each_place_takes_one_line_that_says_what_became_of_the_packet() -> None:
+    (flight,) = flights(lost())
+    assert [(leg.where, leg.devices, leg.what, leg.drop) for leg in legs(flight)] == [
+        ("busybox1", ("eth0",), "", False), ("host", (), f"TTL 64 -> 63; DROPPED by a rule: {RULE}", True)]
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_in_brief_a_hop_never_takes_two_lines(width: int) -> None:
+    walked = render.walk(Question(source="a", target="b"), Answer(Outcome.TIMEOUT), lost(), detail="brief")
+    lines = drawn(walked, width).splitlines()[-2:]
+    assert [line.split()[0] for line in lines] == ["busybox1", "host"]
+    assert all(len(line) <= width for line in lines)
+
+
+def test_in_brief_packets_on_a_known_way_are_counted() -> None:
+    steps = list(lost())
+    again = [replace(step, packet=replace(ping(), uid=8)) for step in steps]
+    text = drawn(render.walk(Question(source="a", target="b"), Answer(Outcome.TIMEOUT), Trace([*steps, *again]),
+                             detail="brief"))
+    assert "1 more packet: ARP, or on a way that is shown" in text

@@ -6,7 +6,7 @@ import pytest
 
 from sim.build import topology
 from sim.dial import dial
-from sim.errors import SpecError
+from sim.errors import NothingToDial, SpecError
 from sim.spec import Dial, Question, Spec
 
 ADDRESSES = {
@@ -88,7 +88,7 @@ def test_what_has_no_address_or_is_not_published_cannot_be_dialled() -> None:
         dialled("client", "alone")
     with pytest.raises(SpecError, match="c1 does not publish port 81/tcp"):
         dialled("client", "c1", probe="tcp", port=81, published=True)
-    with pytest.raises(SpecError, match="onhost does not publish port 80/tcp: the engine discards"):
+    with pytest.raises(NothingToDial, match="onhost: the engine does not publish port 80/tcp"):
         dialled("client", "onhost", probe="tcp", port=80, published=True)
     with pytest.raises(SpecError, match="unknown source 'nobody'"):
         dialled("nobody", "c1")
