@@ -125,6 +125,11 @@ def _nobody_has(case: Case, place: str, mine: Network | None, address: str) -> s
     if mine is not None and mine.gateway is not None and str(mine.gateway) == address:
         return (f"the gateway of {on}, {address}, is nobody's: no machine of the file has that address, so nothing "
                 f"leads from {place} to {case.answer.address or 'elsewhere'}")
+    host = facts.netns(facts.host_of(place))
+    route = host.routes.lookup(ip(address)) if host is not None and mine is not None else None
+    if route is not None and route.via and mine is not None and mine.pool is not None:
+        return (f"{facts.host_of(place)} has the route {route}, but {place} looks for {address} on {on}, whose subnet "
+                f"{mine.pool.network} has it too")
     found = facts.network_of(address, facts.host_of(place))
     on = on or (facts.network_name(found[2].name) if found and case.spec.host(place) else "")
     return f"nobody{f' on {on}' if on else ''} has {address}"

@@ -112,6 +112,10 @@ def _docker_does_not_know(case: Case) -> str:
     first = called[0]
     if not first.network:
         box = case.spec.container(first.box)
+        if box is not None and box.mode.startswith("container:"):
+            partner = box.mode.removeprefix("container:")
+            return (f"{first.owner} has no name in Docker's DNS, for it shares the network of {partner}: ask for "
+                    f"{_plain_name(case, partner)}")
         if box is not None and box.mode not in ("bridge", "none"):
             return f"{first.owner} has no name in Docker's DNS: it is {facts.where_is(first.box)}"
         return facts.apart(case.asker, first.box)

@@ -115,6 +115,21 @@ x-hopcast:
     assert said == ("hopcast-a-1 is on VLAN 10, hopcast-b-1 on VLAN 20: they are on different VLANs of the wire")
 
 
+def test_a_networks_subnet_that_hides_a_route_of_its_host_is_the_cause_and_said_before() -> None:
+    told = forecast("""
+name: vpn
+services: {web: {image: nginx, networks: [n]}}
+networks: {n: {ipam: {config: [{subnet: 172.18.0.0/16}]}}}
+x-hopcast:
+  hosts: {host: {routes: ["172.18.5.0/24 via vpngw"]}}
+  clients: {vpngw: {address: 192.168.99.1/24}}
+  questions: ["web -> 172.18.5.20:443"]""")
+    assert told.cautions == ["subnet 172.18.0.0/16 of network vpn_n overlaps the route 172.18.5.0/24 via 192.168.99.1 "
+                             "dev eth0 of host: one of the two hides the other"]
+    assert told.reasons == ["host has the route 172.18.5.0/24 via 192.168.99.1 dev eth0, but vpn-web-1 looks for "
+                            "172.18.5.20 on vpn_n, whose subnet 172.18.0.0/16 has it too"]
+
+
 def test_an_address_of_another_engines_bridge_is_looked_for_on_the_own_one() -> None:
     said = reason("""
 services: {a: {image: nginx, network_mode: bridge, x-hopcast: {host: h2}}}

@@ -17,6 +17,7 @@ services:
   alone: {image: nginx, network_mode: none}
   near: {image: busybox, networks: [c]}
   idle: {image: nginx, scale: 0}
+  side: {image: nginx, network_mode: "service:db", x-hopcast: {listens: [81]}}
 networks: {a: {}, b: {}, c: {}}
 x-hopcast:"""
 
@@ -33,6 +34,7 @@ x-hopcast:"""
                                    "called db"),
     ("app -> onhost:80 by name", "n-onhost-1 has no name in Docker's DNS: it is in the network of its host host "
                                  "(network_mode: host)"),
+    ("app -> side:81 by name", "n-side-1 has no name in Docker's DNS, for it shares the network of n-db-1: ask for db"),
     ("alone -> db:5432 by name", "n-alone-1 has network mode none: no name server can be asked"),
     ("app -> idle:80 by name", "idle is scaled to no container"),
     ("app -> db.n_b:5432 by name", "they share no network: n-app-1 is on n_a, n-db-1 is on n_b and n_c"),
@@ -86,9 +88,10 @@ x-hopcast:
 
 def test_an_address_from_extra_hosts_is_named_as_such() -> None:
     said = reason("""
-services: {d: {image: busybox, extra_hosts: ["b:10.9.9.9"]}}
+services: {d: {image: busybox, extra_hosts: ["b:127.0.0.1"]}}
 x-hopcast:""", "d -> b:80 by name")
-    assert said.startswith("extra_hosts says b is 10.9.9.9; ") and "no default gateway" in said
+    assert said == ("extra_hosts says b is 127.0.0.1; 127.0.0.1 is hopcast-d-1 itself, and nothing in hopcast-d-1 "
+                    "listens on 80, nor on any other port")
 
 
 def test_a_service_without_tasks_is_called_so() -> None:

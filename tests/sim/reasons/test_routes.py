@@ -25,8 +25,8 @@ x-hopcast:"""
     ("client -> db:5432 direct", "client has no route to 172.19.0.2, inside of r_back on host, an internal network; "
                                  "5432 isn't published: r-db-1 is on internal networks only (r_back), and an internal "
                                  "network publishes nothing"),
-    ("web -> 203.0.113.7:443", "host has no route to 203.0.113.7, which nobody in the file has, and no default "
-                               "gateway"),
+    ("web -> 203.0.113.7:443", "the file says nothing of a way from host to 203.0.113.7: declare x-hopcast: {internet: "
+                               "true}, or give host a gateway"),
     ("in -> client ping", "r-in-1 is on internal networks only (r_locked), from which no route leads out"),
     ("alone -> 192.168.99.200:7000", "r-alone-1 has network mode none: nothing but its loopback"),
 ])
