@@ -108,6 +108,12 @@ class SocketTable:
         self._check_free(program)
         self._standbys.setdefault((program.proto, program.port), []).append(program)
 
+    def listening(self) -> list[tuple[int, int, int]]:
+        """(protocol, port, address) of all who listen, as `ss -ln` shows them; those that stand by as well."""
+        waiting: list[Socket | Standby] = [each for known in self.listeners.values() for each in known]
+        waiting += [each for known in self._standbys.values() for each in known]
+        return sorted({(each.proto, each.port, each.address) for each in waiting})
+
     def stand_down(self) -> None:
         """No program is waiting any more."""
         self._standbys.clear()

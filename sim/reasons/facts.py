@@ -178,9 +178,8 @@ class Facts:
         engines = set(netns.daemon_listeners) if netns else set()
         engines |= {("udp", "127.0.0.11", p.udp_port) for d in self.world.daemons.values()
                     for p in d.processes if hasattr(p, "udp_port")}
-        found = [Listening(Proto(proto).name.lower(), dotted(sock.address), port)
-                 for (proto, port), socks in sorted(netns.sockets.listeners.items() if netns else ())
-                 for sock in socks]
+        found = [Listening(Proto(proto).name.lower(), dotted(address), port)
+                 for proto, port, address in (netns.sockets.listening() if netns else ())]
         return [each for each in found if (each.protocol, each.address, each.port) not in engines]
 
     # trouble

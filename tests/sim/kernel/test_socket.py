@@ -133,3 +133,10 @@ def test_after_a_flush_a_program_that_was_started_stands_by_again():
         listener(a, "", 80)
     a.sockets.stand_down()
     listener(a, "", 80)
+
+
+def test_who_stands_by_listens_like_who_runs():
+    a, _ = pair()
+    listener(a, "127.0.0.1", 80)
+    a.sockets.stand_by(Standby(Proto.UDP, 0, 53, lambda: None))
+    assert a.sockets.listening() == [(Proto.TCP, 80, ip("127.0.0.1")), (Proto.UDP, 53, 0)]
