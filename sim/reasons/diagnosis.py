@@ -55,7 +55,8 @@ def _cause(case: Case) -> str:
     target = case.spec.container(case.question.target)
     if target is not None and not case.question.published and not case.facts.world.runs(target.name):
         return endings.not_running(case.facts, target.name)
-    cause = of_death(case) or sizes.cut_short(case) or links.silent(case) or routes.never_left(case)
+    cause = of_death(case) or sizes.cut_short(case) or links.silent(case) or routes.never_left(case) or (
+        ports.never_served(case))
     if cause and _refusal_is_lost(case) and (lost := _of_refusal(case)):
         cause = f"{cause}; and the refusal does not come back: {lost}"
     return "; ".join(filter(None, [cause, links.two_have_it(case)]))

@@ -70,12 +70,29 @@ def not_published(case: Case, host: str, address: str, port: int, protocol: str)
 
 def _unserved(case: Case, host: str, shown: str, published: Published) -> str:
     """A port is published, and nobody waits on it: docker-proxy does not run, and no rule leads past it."""
-    daemon, options = case.facts.world.daemons[host], case.facts.world.daemons[host].host.engine
-    if not daemon.alive and options.userland_proxy:
+    daemon = case.facts.world.daemons[host]
+    if not daemon.alive and daemon.host.engine.userland_proxy:
         return f"docker-proxy, which served {shown} of {host}, died with its engine"
-    off = [f"{name}: false" for name, on in (("userland-proxy", options.userland_proxy), ("iptables", options.iptables))
-           if not on]
-    return f"{shown} is published ({published}), but nobody serves it: {listed(off) or case.facts.trouble(host)}"
+    return f"{shown} is published ({published}), but nobody serves it: {_off(case, host) or case.facts.trouble(host)}"
+
+
+def _off(case: Case, host: str) -> str:
+    """Which of the engine's options that serve published ports are off."""
+    options = case.facts.world.daemons[host].host.engine
+    return listed(f"{name}: false" for name, on in (
+        ("userland-proxy", options.userland_proxy), ("iptables", options.iptables)) if not on)
+
+
+def never_served(case: Case) -> str:
+    """The connection was made with dockerd itself, which holds a published port that nobody serves; else empty."""
+    port = case.dial.port
+    for host in map(case.facts.host_of, case.facts.owners(case.answer.address) or [case.place]):
+        daemon = case.facts.world.daemons.get(host)
+        held = daemon.bound_ports if daemon is not None else []
+        if any((each.host_port, each.protocol) == (port, case.dial.probe) for each in held):
+            return (f"{_shown(port, case.dial.probe)} of {host} is held by dockerd itself, which never answers: "
+                    f"{_off(case, host) or 'no rule leads to the container'}")
+    return ""
 
 
 def offers(known: list[Published]) -> str:
