@@ -56,10 +56,10 @@ def _dockers_own(case: Case, step: Step, source: str, destination: str) -> str:
         return _no_icc(facts, leaves)
     for network, what in ((leaves, "gets out of"), (enters, "gets into")):
         if network is not None and network.internal:
-            apart = _who_is_where(case, leaves, enters)
+            apart = _who_is_where(case, source, destination)
             return f"{apart}{'; ' * bool(apart)}{network.name} is an internal network: nothing {what} it"
     if leaves is not None and enters is not None:
-        apart = _who_is_where(case, leaves, enters)
+        apart = _who_is_where(case, source, destination)
         between = f"{facts.network_name(leaves.name)} and {facts.network_name(enters.name)}"
         return f"{apart or f'{between} are different networks'}; Docker isolates bridge networks from each other"
     if enters is not None:
@@ -73,11 +73,11 @@ def _no_icc(facts: Facts, network: Network) -> str:
     return f"{facts.network_name(network.name)} has icc=false: its containers do not reach each other's ports"
 
 
-def _who_is_where(case: Case, leaves: Network | None, enters: Network | None) -> str:
-    target = case.target
-    if leaves is None or enters is None or target is None or case.spec.container(case.place) is None:
-        return ""
-    return case.facts.apart(case.asker, target.name)
+def _who_is_where(case: Case, source: str, destination: str) -> str:
+    """That two containers, between which the packet was under way, share no network."""
+    ends = [next((each for each in case.facts.owners(address) if case.spec.container(each)), "")
+            for address in (source, destination)]
+    return case.facts.apart(*ends) if all(ends) else ""
 
 
 def _unpublished(case: Case, step: Step, network: Network) -> str:

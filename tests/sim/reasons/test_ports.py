@@ -88,4 +88,5 @@ def test_without_rules_and_proxy_nobody_serves_a_published_port() -> None:
 services: {web: {image: nginx, ports: ["8080:80"]}}
 x-hopcast:
   hosts: {host: {engine: {iptables: false, userland-proxy: false}}}""", "client -> web:80 published")
-    assert said == "8080 of host is held by dockerd itself, which never answers: userland-proxy: false and iptables: false"
+    assert said == ("8080 of host is held by dockerd itself, which never answers: userland-proxy: false and iptables: "
+                    "false")
