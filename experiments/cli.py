@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.measure import Measurement
 
-from experiments import render
+from experiments import render, results
 from experiments.assumptions import assumptions
 from experiments.door import Commands, complain, debug, open_streams
 from experiments.lab_commands import lab_app
@@ -210,6 +210,8 @@ def verify(
     from live.doctor import examine
 
     spec = project.spec(question or ())
+    if out is not None:
+        results.check(out)
     forecast_of(spec, questions=())  # what the engine would refuse is said before a lab is built
     measuring = micro_vm.place(spec, examine(), vm, say)
     if not json:
@@ -217,14 +219,16 @@ def verify(
     with on_stderr() as progress:
         linux = micro_vm.release(measuring)
         verification = verify_spec(spec, progress=progress, measuring=measuring, linux=linux, predicting=forecast_of)
-    if out is not None:
-        from experiments.publish import publish
+    try:
+        if json:
+            show_json(verification.as_dict())
+        else:
+            show(*render.verification(verification))
+    finally:  # what was measured goes where it can, to the terminal or to files
+        if out is not None:
+            from experiments.publish import publish
 
-        publish(verification, out, f"{spec.name}: predicted and measured")
-    if json:
-        show_json(verification.as_dict())
-    else:
-        show(*render.verification(verification))
+            publish(verification, out, f"{spec.name}: predicted and measured")
     raise typer.Exit(verification.exit_code)
 
 
@@ -246,6 +250,8 @@ def demo(
         show(render.disagreements(differing), render.article(done.rows), *(
             Text(f"{name}: {render.sentence(of)}.") for name, of in done.data.items()),
             Text(f"every question, and where it comes from: {done.folder}", "dim"))
+    for why in done.unwritten:
+        complain(why)
     for name, why in done.failed.items():
         complain(f"the lab of {name} failed: {why}")
     raise typer.Exit(done.exit_code)

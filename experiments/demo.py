@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,15 @@ NAME = "article"
 @dataclass(slots=True)
 class Demo:
     """`done`: scenario -> its verification. `stored`: those of which a stored run is told instead. `failed`: why a lab
-    ended although nothing seemed to be missing. `notes`: how a scenario was measured, where that is worth saying."""
+    ended although nothing seemed to be missing. `notes`: how a scenario was measured, where that is worth saying.
+    `unwritten`: what could not be written, and why."""
 
     folder: Path
     done: dict[str, Verification] = field(default_factory=dict)
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    unwritten: list[str] = field(default_factory=list)
 
     @property
     def data(self) -> dict[str, dict[str, Any]]:
@@ -52,9 +55,12 @@ class Demo:
 
     @property
     def exit_code(self) -> int:
-        """1 something disagreed, 3 a lab failed; else 0, also where something could not be measured, as rows say."""
+        """1 something disagreed, 2 a result could not be written, 3 a lab failed; else 0, also where something could
+        not be measured, as rows say."""
         if any(of["totals"]["all"]["disagreed"] for of in self.data.values()):
             return 1
+        if self.unwritten:
+            return results.ResultsError.exit_code
         return LabError.exit_code if self.failed else 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,8 +73,9 @@ def demo(
 ) -> Demo:
     """Predict, verify where that is possible, and write to `out` (results/article). `report`: what the doctor says,
     when it was asked already."""
-    report = report or doctor.examine()
     result = Demo(out or results.folder(NAME))
+    results.check(result.folder)
+    report = report or doctor.examine()
     for name, title in article.SCENARIOS.items():
         spec = scenario(name)
         measuring, why_not = _place(spec, report)
@@ -84,11 +91,19 @@ def demo(
         if of.measurement is None and _is_measured(folder):
             folder = folder / "predicted-only"
         say(f"writing {folder}")
-        publish(of, folder, title)
+        _write(result, partial(publish, of, folder, title))
     file = result.folder / "summary.md"
     if all(of["engine"] for of in result.data.values()) or not file.exists():
-        results.write(file, article_summary(result.rows, result.data))
+        _write(result, partial(results.write, file, article_summary(result.rows, result.data)))
     return result
+
+
+def _write(result: Demo, writing: Callable[[], object]) -> None:
+    """What was measured is shown, even if it can't be written."""
+    try:
+        writing()
+    except results.ResultsError as error:
+        result.unwritten.append(str(error))
 
 
 def _place(spec: Spec, report: doctor.Report) -> tuple[micro_vm.Measuring | None, str]:

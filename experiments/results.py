@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.printable import valid_json
-from sim.errors import HopcastError
+from sim.errors import HopcastError, SpecError
+from sim.reading import read_text
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 """The checkout's own folder; `folder` falls back to ./results where Hopcast is installed elsewhere."""
+MAX_BYTES = 100_000_000
+"""Of a result that is read again."""
 
 
 class ResultsError(HopcastError):
@@ -58,11 +61,22 @@ def write_json(path: Path, data: Any) -> Path:
     return write(path, to_json(data))
 
 
+def check(folder: Path) -> None:
+    """Makes sure that results can be written to a folder, before hours are spent on them. ResultsError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ResultsError(f"can't write to {folder}: {getattr(error, 'strerror', None) or error}") from error
+
+
 def read_json(path: Path) -> Any:
     """A result that was written before. ResultsError where there is none, or it is not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(f"can't read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+        return json.loads(read_text(path, limit=MAX_BYTES))
+    except FileNotFoundError:
+        raise ResultsError(f"can't read {path}: there is no such file") from None
+    except SpecError as error:
+        raise ResultsError(str(error)) from None
+    except (ValueError, RecursionError) as error:
         raise ResultsError(f"{path} is not JSON: {error}") from error

@@ -174,6 +174,6 @@ def _everywhere(spec: Spec, network: str) -> bool:
 
 
 def _literal(text: str, where: str) -> str:
-    if not re.fullmatch(r"\d+(\.\d+){3}", text):
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+){3}", text):
         raise SpecError(f"unknown target {text!r}", where=where, mend="ask for a label or an IPv4 address")
     return text

@@ -129,7 +129,7 @@ class Container(Model):
 class Engine(Model):
     """Daemon options, by dockerd's flags. `version`: which generation is predicted (a key of the engine profiles)."""
 
-    version: str = Field(default="20.10", pattern=r"^\d+(\.\d+)*$")
+    version: str = Field(default="20.10", pattern=r"^[0-9]+(\.[0-9]+)*$")
     userland_proxy: bool = True
     iptables: bool = True
     ip_forward: bool = True
@@ -149,7 +149,7 @@ class Link(Model):
 
     mtu: int | None = Field(default=None, ge=68, le=65535)
     delay: float | None = Field(default=None, ge=0, le=10)
-    rate: float | None = Field(default=None, ge=0)
+    rate: float | None = Field(default=None, ge=0, le=1e15)
     loss: float | None = Field(default=None, ge=0, le=1)
 
 
@@ -208,7 +208,7 @@ class Underlay(Model):
     subnet: Cidr = ""
     mtu: int = Field(default=1500, ge=68, le=65535)
     delay: float = Field(default=0, ge=0, le=10)
-    rate: float = Field(default=0, ge=0)
+    rate: float = Field(default=0, ge=0, le=1e15)
     loss: float = Field(default=0, ge=0, le=1)
 
 

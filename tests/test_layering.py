@@ -21,6 +21,7 @@ LIVE_MAY_SEE = (*VOCABULARY, "sim.spec", "sim.dial")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sim.errors": (),
+    "sim.reading": ("sim.errors",),
     "sim.packet": ("sim.errors",),
     "sim.trace": ("sim.errors", "sim.packet"),
     "sim.plumbing": ("sim.errors",),
@@ -32,11 +33,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sim.checks": ("sim.errors", "sim.spec"),
     "sim.questions": ("sim.spec", "sim.checks", *VOCABULARY),
     "sim.dial": ("sim.spec", *VOCABULARY),
-    "sim.compose": ("sim.spec", "sim.checks", "sim.placement", "sim.questions", *VOCABULARY),
+    "sim.compose": ("sim.spec", "sim.checks", "sim.placement", "sim.questions", "sim.reading", *VOCABULARY),
     "sim.build": ("sim.spec", "sim.checks", "sim.placement", "sim.questions", "sim.compose", *VOCABULARY),
     "sim.kernel": VOCABULARY,
     "sim.dockerd": ("sim.kernel", "sim.spec", *VOCABULARY),
-    "sim.fabric": ("sim.kernel", "sim.spec", *VOCABULARY),
+    "sim.fabric": ("sim.kernel", "sim.spec", "sim.reading", *VOCABULARY),
     "sim.underlay": ("sim.kernel", "sim.spec", *VOCABULARY),
     "sim.world": ("sim.underlay", "sim.kernel", "sim.dockerd", "sim.fabric", "sim.spec", "sim.dial", *VOCABULARY),
     "sim.phases": ("sim.spec", *VOCABULARY),

@@ -24,6 +24,7 @@ from sim.errors import SpecError
 def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tuple[Calibration, int]:
     """Measure, fit and write results/costs/MACHINE.json (or `out`); the calibration and the exit code. A noisy run does
     not replace a quiet one's file."""
+    results.check((out or machine.costs()).parent)
     with session(say=say) as within:
         found = measure(within, Model(within.spec), number=rounds, progress=progress)
         setting = within.setting
@@ -31,7 +32,11 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
     quality = judge(found.series(), found.noise)
     about = setting.about(rounds) | {"tool": PING_PONG, "noise": quality.as_dict()}
     path = out or _place(quality)
-    results.write_json(path, document(found.as_dict(), machine.name(), about))
+    try:
+        results.write_json(path, document(found.as_dict(), machine.name(), about))
+    except results.ResultsError as error:
+        say(str(error))
+        return found, error.exit_code
     say(f"wrote {path}" + ("" if quality.quiet else f", no reference: {quality}"))
     return found, 0 if quality.quiet else NOISY_EXIT_CODE
 
@@ -39,13 +44,14 @@ def calibrate(out: Path | None, rounds: int, say: Say, progress: Progress) -> tu
 def fit_again(path: Path, out: Path | None, say: Say, progress: Progress) -> Calibration:
     """Count and fit anew what an earlier calibration measured, with the model as it is now; nothing is measured. Writes
     `out`, else the file that it was. SpecError where that is no calibration."""
+    results.check((out or path).parent)
     known = Known.load(path)
     before = results.read_json(path)
     try:
         found = calibration.again(Model(spec()), before, progress)
     except SpecError as error:
         raise SpecError(error.problem, where=str(path), mend=error.mend) from None
-    about = before["provenance"] | {"fitted_again": moment()}
+    about = dict(before.get("provenance") or {}) | {"fitted_again": moment()}
     target = out or path
     results.write_json(target, document(found.as_dict(), before.get("machine", known.model.source), about))
     say(f"wrote {target}, of what was measured on {about.get('date', 'an unknown day')}")

@@ -120,7 +120,7 @@ def again(model: Model, data: Mapping[str, Any], progress: Progress = lambda wha
         spreads = {name: (float(row["variation"]), tuple(Interruption(*map(float, each)) for each in
                                                          row["interruptions"]))
                    for name, row in data["regimes"].items()}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise SpecError("says nothing about what was measured", mend="`hopcast calibrate` measures anew") from None
     times = {case: rounds[key] for case in cases(model) if (key := (case.name, case.regime)) in rounds}
     if len(times) != len(rounds):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from experiments.door import complain
 from experiments.terminal import on_stderr, say, show_json, tell
 from sim.errors import SpecError, did_you_mean
 
@@ -86,6 +87,8 @@ def register(app: typer.Typer) -> None:
                 show_json(data)
             else:
                 tell(f"{data['title']}.")
+            if written.failure:
+                complain(written.failure)
             code = max(code, written.exit_code)
         if name == "all" and out is None:
             from experiments.performance import scorecard

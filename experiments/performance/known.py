@@ -6,6 +6,7 @@ calibrated: `at_speeds` stretches all prices by one factor, taken from anchors t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +50,9 @@ class Known:
             rows = tuple(
                 Measured(row["name"], row["way"], row["regime"], row["counts"], tuple(map(float, row["rounds"])))
                 for row in results.read_json(path)["fitted_on"])
-        except (KeyError, TypeError, ValueError):
+            if not all(row.rounds and all(0 < each < math.inf for each in row.rounds) for row in rows):
+                raise ValueError("no times")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise SpecError("says nothing about what it was fitted on", where=str(path),
                             mend="`hopcast calibrate` writes it anew") from None
         return cls(model, rows)

@@ -31,13 +31,17 @@ DATA, SUMMARY = "data.json", "summary.md"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a run went. `exit_code` is what its command ends with: 0, or 4 where it was noisy."""
+    """Where a run went. `exit_code` is what its command ends with: 0, or 4 where it was noisy. `failure`: why it went
+    nowhere, and can only be shown."""
 
     folder: Path
     quality: Quality
+    failure: str = ""
 
     @property
     def exit_code(self) -> int:
+        if self.failure:
+            return ResultsError.exit_code
         return 0 if self.quality.quiet else NOISY_EXIT_CODE
 
 

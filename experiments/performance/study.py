@@ -71,17 +71,25 @@ class Study:
             data = {**self.again(known, before, progress), "provenance": told}
         except SpecError as error:
             raise SpecError(error.problem, where=str(path), mend=error.mend) from None
-        return data, publish(self.name, data, Quality.from_dict(told["noise"]), draw=self.draw,
-                             summary=self.summary, out=out, say=say)
+        return data, self._publish(data, Quality.from_dict(told["noise"]), out, say)
 
     def carry_out(self, known: Known, *, rounds: int = 0, out: Path | None = None, say: Say,
                   progress: Progress) -> tuple[Mapping[str, Any], Published]:
-        """Run it and write it down: into results/NAME, or `out`. LabError where it can't be measured."""
+        """Run it and write it down: into results/NAME, or `out`. LabError where it can't be measured, ResultsError
+        where it could not be written down."""
+        results.check((out or results.folder(self.name)).parent)
         number = rounds or self.rounds
         found = self.run(known, number, say, progress)
         quality = judge(found.series, found.noise)
         data = {**found.data, "provenance": about(found.setting, number, known) | dict(found.about)}
-        return data, publish(self.name, data, quality, draw=self.draw, summary=self.summary, out=out, say=say)
+        return data, self._publish(data, quality, out, say)
+
+    def _publish(self, data: Mapping[str, Any], quality: Quality, out: Path | None, say: Say) -> Published:
+        """Writes it down; where that fails there is a result all the same."""
+        try:
+            return publish(self.name, data, quality, draw=self.draw, summary=self.summary, out=out, say=say)
+        except results.ResultsError as error:
+            return Published(out or results.folder(self.name), quality, str(error))
 
 
 def kept(before: Mapping[str, Any], what: str) -> Any:

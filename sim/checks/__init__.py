@@ -87,7 +87,7 @@ def check_cidr(text: str) -> str:
     address, slash, length = text.partition("/")
     if ":" in address:
         raise SpecError(f"{text!r} looks like IPv6, and Hopcast models IPv4 only", mend="give an IPv4 subnet")
-    if not slash or not length.isdigit():
+    if not slash or not re.fullmatch(r"\d{1,2}", length, re.ASCII):
         raise SpecError(f"{text!r} is not a subnet in CIDR notation", mend="write it like 172.28.0.0/16")
     subnet_of(text)
     return text
@@ -166,7 +166,7 @@ def check_driver_option(driver: str, key: str, value: str) -> None:
         raise SpecError(f"{key} {value!r} is neither true nor false", mend='write "true" or "false"')
     if form == "flag" and value not in ("", "true"):  # whose value the engine does not look at
         raise SpecError(f"{key} {value!r} switches it on all the same", mend='write "", or leave the option out')
-    if form == "number" and not (value.isdigit() and 68 <= int(value) <= 65535):
+    if form == "number" and not (re.fullmatch(r"\d{1,5}", value, re.ASCII) and 68 <= int(value) <= 65535):
         raise SpecError(f"{key} {value!r} is no MTU", mend="use 68-65535")
     if form == "device" and (not 0 < len(value) < 16 or re.search(r"[\s/:]", value)):
         raise SpecError(f"{key} {value!r} is no name for a device", mend="use 1-15 letters without space, / or :")

@@ -29,7 +29,7 @@ def check_spec(spec: Spec) -> None:
     if not spec.hosts:
         raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
     check_machines(spec)
-    listening: dict[str, list[tuple[Listener, str]]] = {}
+    listening: dict[tuple[str, int, str], list[tuple[Listener, str]]] = {}
     for box in spec.containers:
         where = f"container {box.name}"
         if spec.host(box.host) is None:
@@ -39,8 +39,9 @@ def check_spec(spec: Spec) -> None:
         for attachment in box.attachments:
             _check_attachment(spec, attachment, where)
         _check_shared_namespace(spec, box)
-        there = listening.setdefault(spec.netns_of(box.name), [])
+        netns = spec.netns_of(box.name)
         for listener in box.listens:
+            there = listening.setdefault((netns, listener.port, listener.protocol), [])
             for other, holder in there:
                 if listener.clashes(other):
                     whose = "itself" if holder == box.name else f"{holder}, whose network namespace it shares"
@@ -120,7 +121,7 @@ def check_question(spec: Spec, question: Question, where: str = "question") -> N
     services = [name for service in spec.services for name in (service.key, service.name) if name]
     if question.target in services:
         return
-    if not re.fullmatch(r"[\d.]+", question.target):
+    if not re.fullmatch(r"[0-9.]+", question.target):
         raise SpecError(
             f"unknown target {question.target!r}",
             where=where,

@@ -15,6 +15,7 @@ that says otherwise.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sim.compose.document import Item
@@ -89,8 +90,8 @@ def _said(fields: dict[str, Item]) -> Said:
     if "around" in fields:
         said["around"] = [fault.value for fault in fields["around"].texts()]
     if "timeout" in fields:
-        try:
-            said["timeout"] = float(fields["timeout"].text())
-        except ValueError:
-            fields["timeout"].fail(f"{fields['timeout'].text()!r} is no number of seconds", "write it like 1.5")
+        text = fields["timeout"].text()
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+            fields["timeout"].fail(f"{text!r} is no number of seconds", "write it like 1.5")
+        said["timeout"] = float(text)
     return said

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sim.compose.interpolation import substitute
 from sim.errors import SpecError
+from sim.reading import read_text
 
 _NAME = re.compile(r"[^\S\n]*(?:export[^\S\n]+)?((?:[^\W]|[_.\-\[\]]|[^\S\n])*)([=:\n]|\Z)")
 _ESCAPE = re.compile(r'\\([abcfnrtv$"\\]|0[0-9]{0,3})')
@@ -30,13 +31,9 @@ def read_env_files(files: Iterable[Path], environment: Mapping[str, str]) -> dic
     values: dict[str, str] = {}
     for file in files:
         try:
-            text = file.read_text(encoding="utf-8-sig")
+            text = read_text(file)
         except FileNotFoundError:
             raise SpecError("no such file", where=str(file), mend="check --env-file and env_file") from None
-        except UnicodeDecodeError:
-            raise SpecError("not a text file in UTF-8", where=str(file)) from None
-        except OSError as error:
-            raise SpecError(f"can't be read: {error.strerror}", where=str(file)) from None
         parse_env(text, str(file), values, environment)
     return values
 

@@ -9,13 +9,13 @@ with its override file; `.env` of the folder that the project turns out to have.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.compose.dotenv import read_env_files
 from sim.errors import SpecError, did_you_mean
+from sim.reading import read_text
 
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """Where Compose looks in a folder, in this order."""
@@ -77,17 +77,12 @@ def find(
 def text_of(file: str) -> str:
     """A file's text; STDIN's, which can be read once. Raises SpecError."""
     path = Path(file)
+    mend = f"give a Compose file, or the folder that has one; a pipe as {STDIN}"
     try:
-        if file == STDIN:
-            return sys.stdin.buffer.read().decode("utf-8-sig")
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path, mend=mend, utf16=True)  # as go-yaml, and PowerShell's `>`
     except FileNotFoundError:
         near = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise SpecError("no such file", where=file, mend=did_you_mean(path.name, near)) from None
-    except UnicodeDecodeError:
-        raise SpecError("not a text file in UTF-8", where=file, mend="give a Compose file") from None
-    except OSError as error:
-        raise SpecError(f"can't be read: {error.strerror}", where=file) from None
 
 
 def _resolved(path: str | Path) -> Path:

@@ -60,7 +60,7 @@ def _cable(fields: dict[str, Item]) -> dict[str, object]:
 
 
 def _measure(item: Item, units: Mapping[str, float], example: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+|%)", item.text().lower())
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([a-z]+|%)", item.text().lower(), re.ASCII)
     if match is None or match[2] not in units:
         item.fail(f"{item.text()!r} has no unit of {', '.join(units)}", f"write it like {example}")
     measure = float(match[1]) * units[match[2]]

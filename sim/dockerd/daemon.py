@@ -32,7 +32,7 @@ from sim.dockerd.sandbox import Sandbox
 from sim.dockerd.swarm import Swarm, SwarmService
 from sim.errors import PlumbError
 from sim.kernel.netns import Netns
-from sim.packet import dotted, ip
+from sim.packet import ip
 
 DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge"
 NO_FORWARDING = "IPv4 forwarding is disabled. Networking will not work."
@@ -209,11 +209,10 @@ class Daemon:
         # an option that nobody else may set
         return network.model_copy(update={"options": {**network.options, DEFAULT_BRIDGE: "true"}})
 
-    def _in_use(self, network: IPv4Network) -> bool:
-        """Does a pool overlap a name server of the host, or a route to a subnet on one of its links?"""
+    def _in_use(self) -> list[IPv4Network]:
+        """The name servers of the host, and the subnets on its links: what a default pool must not overlap."""
         taken = [IPv4Network(f"{server}/32") for server in self.netns.nameservers]
-        taken += [IPv4Network(f"{dotted(r.network)}/{r.prefix_length}") for r in self.netns.routes.entries if not r.via]
-        return any(network.overlaps(other) for other in taken)
+        return taken + [IPv4Network((r.network, r.prefix_length)) for r in self.netns.routes.entries if not r.via]
 
     # networks
 

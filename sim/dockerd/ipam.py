@@ -6,6 +6,7 @@ Follows libnetwork of moby v20.10: ipam/allocator.go, ipam/structures.go, ipam/u
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
@@ -70,20 +71,21 @@ class Pool:
 
 
 class Ipam:
-    """All pools of one engine. `in_use`: does a subnet overlap a route or a name server of the host?"""
+    """All pools of one engine. `in_use`: the subnets of the host's routes, and its name servers, as of now."""
 
-    def __init__(self, defaults: Sequence[tuple[str, int]], in_use: Callable[[IPv4Network], bool]) -> None:
-        self.predefined = split(defaults)
+    def __init__(self, defaults: Sequence[tuple[str, int]], in_use: Callable[[], list[IPv4Network]]) -> None:
+        self.predefined = Subnets(defaults)
         self.in_use = in_use
         self.pools: list[Pool] = []
         self._start = 0
 
     def first_available(self) -> IPv4Network:
         """For docker0: the first of the default pools that the host does not use (`FindAvailableNetwork`)."""
-        for network in self.predefined:
-            if not self.in_use(network):
-                return network
-        raise PlumbError('Error creating default "bridge" network: list bridge addresses failed: no available network')
+        index = self.predefined.free(0, self.in_use())
+        if index is None:
+            raise PlumbError(
+                'Error creating default "bridge" network: list bridge addresses failed: no available network')
+        return self.predefined[index]
 
     def request_pool(self, subnet: str = "", ip_range: str = "") -> Pool:
         """A pool for a network: the subnet that was asked for, else the next default one. Raises PlumbError."""
@@ -102,34 +104,62 @@ class Ipam:
 
     def _next_predefined(self) -> IPv4Network:
         """`getPredefinedPool`, until `requestPoolHelper` is content: each search begins behind the last one's end."""
-        held: list[IPv4Network] = []
-        while True:
-            for step in range(len(self.predefined)):
-                index = (self._start + step) % len(self.predefined)
-                network = self.predefined[index]
-                if not self._overlaps(network) and not any(network.overlaps(other) for other in held):
-                    break
-            else:
-                raise PlumbError("could not find an available, non-overlapping IPv4 address pool among the defaults to "
-                                 "assign to the network")
-            self._start = (index + 1) % len(self.predefined)
-            if not self.in_use(network):
-                return network
-            held.append(network)
+        taken = [*(pool.network for pool in self.pools), *self.in_use()]
+        index = self.predefined.free(self._start, taken)
+        if index is None:
+            raise PlumbError("could not find an available, non-overlapping IPv4 address pool among the defaults to "
+                             "assign to the network")
+        self._start = (index + 1) % len(self.predefined)
+        return self.predefined[index]
 
     def _overlaps(self, network: IPv4Network) -> bool:
         return any(network.overlaps(pool.network) for pool in self.pools)
 
 
-def split(pools: Sequence[tuple[str, int]]) -> list[IPv4Network]:
-    """(base, size) pairs to the subnets that they stand for (`splitNetworks`)."""
-    networks: list[IPv4Network] = []
-    for base, size in pools:
-        network = parse_cidr(base)
-        if not network.prefixlen <= size <= 32:
-            raise PlumbError(f"invalid pools size: {size}")
-        networks += network.subnets(new_prefix=size)
-    return networks
+class Subnets:
+    """What (base, size) pairs stand for (`splitNetworks`), one after the other. A /8 in /30s has four million: none is
+    made before it is asked for."""
+
+    def __init__(self, pools: Sequence[tuple[str, int]]) -> None:
+        self._bases: list[tuple[int, IPv4Network, int]] = []
+        """(index of its first subnet, base, prefix length of the subnets)"""
+        self._count = 0
+        for base, size in pools:
+            network = parse_cidr(base)
+            if not network.prefixlen <= size <= 32:
+                raise PlumbError(f"invalid pools size: {size}")
+            self._bases.append((self._count, network, size))
+            self._count += 1 << size - network.prefixlen
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> IPv4Network:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        first, base, size = self._base(index)
+        return IPv4Network((int(base.network_address) + (index - first << 32 - size), size))
+
+    def free(self, start: int, taken: Sequence[IPv4Network]) -> int | None:
+        """The first from `start` on, and then from the beginning, that overlaps none of these; None where all do."""
+        for begin, end in ((start, self._count), (0, start)):
+            index = begin
+            while index < end:
+                network = self[index]
+                blocker = next((other for other in taken if network.overlaps(other)), None)
+                if blocker is None:
+                    return index
+                index = self._behind(index, blocker)
+        return None
+
+    def _base(self, index: int) -> tuple[int, IPv4Network, int]:
+        return self._bases[bisect_right(self._bases, index, key=lambda base: base[0]) - 1]
+
+    def _behind(self, index: int, blocker: IPv4Network) -> int:
+        """The next one of the same base that does not overlap, or the next base's first."""
+        first, base, size = self._base(index)
+        last = min(int(blocker.broadcast_address), int(base.broadcast_address))
+        return first + (last - int(base.network_address) >> 32 - size) + 1
 
 
 def parse_cidr(text: str) -> IPv4Network:

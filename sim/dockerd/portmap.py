@@ -132,6 +132,10 @@ class PortMapper:
         self.netns.daemon_listeners.append(here[1:])
 
 
+MAX_INSERTED = 12
+"""Ports of a container that Go's sort.Sort inserts one by one."""
+
+
 def binding_order(
     ports: tuple[spec.PublishedPort, ...], exposed: tuple[spec.Listener, ...] = ()
 ) -> list[spec.PublishedPort]:
@@ -139,20 +143,28 @@ def binding_order(
 
     Its comparison contradicts itself where a larger host port leads to a smaller container port, and it starts from a
     Go map, which has no order: such ports come in another order each time, and `sim.plumbing.unordered` takes that out
-    of a comparison. Elsewhere larger ports come first. This is Go's insertion sort, used for up to twelve ports.
+    of a comparison. Elsewhere larger ports come first. This is Go's insertion sort, used for up to twelve ports; of
+    more ports the order is one that the comparison allows.
     """
-    keys = dict.fromkeys([(p.container_port, p.protocol) for p in ports] + [(e.port, e.protocol) for e in exposed])
-    entries: list[tuple[int, int, str, spec.PublishedPort | None]] = []
-    for number, protocol in keys:
-        bindings = [p for p in ports if (p.container_port, p.protocol) == (number, protocol)]
-        entries += [(p.host_port, number, protocol, p) for p in bindings] or [(0, number, protocol, None)]
-    for at in range(1, len(entries)):
+    bindings: dict[tuple[int, str], list[spec.PublishedPort]] = {}
+    for port in ports:
+        bindings.setdefault((port.container_port, port.protocol), []).append(port)
+    for listener in exposed:
+        bindings.setdefault((listener.port, listener.protocol), [])
+    entries: list[tuple[int, int, str]] = []
+    for (number, protocol), found in bindings.items():
+        entries += [(port.host_port, number, protocol) for port in found] or [(0, number, protocol)]
+    if len(entries) > MAX_INSERTED:
+        entries.sort(key=lambda entry: (-entry[0], -entry[1], entry[2] != "tcp"))
+    for at in range(1, len(entries) if len(entries) <= MAX_INSERTED else 0):
         while at > 0 and _less(entries[at], entries[at - 1]):
             entries[at - 1], entries[at] = entries[at], entries[at - 1]
             at -= 1
-    seen = dict.fromkeys((number, protocol) for _, number, protocol, _ in entries)
-    return [p for key in seen for _, number, protocol, p in entries if p is not None and (number, protocol) == key]
+    order: dict[tuple[int, str], dict[int, None]] = {}
+    for host_port, number, protocol in entries:
+        order.setdefault((number, protocol), {})[host_port] = None
+    return [port for key, hosts in order.items() for host in hosts for port in bindings[key] if port.host_port == host]
 
 
-def _less(a: tuple[int, int, str, object], b: tuple[int, int, str, object]) -> bool:
+def _less(a: tuple[int, int, str], b: tuple[int, int, str]) -> bool:
     return a[0] > b[0] or a[1] > b[1] or (a[1] == b[1] and a[2] == "tcp")

@@ -7,6 +7,7 @@ A host name that dockerd draws from the container's id is written `id(CONTAINER)
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 
@@ -79,8 +80,14 @@ def resolv_conf(box: spec.Container, host: Netns, substitutes: tuple[str, ...], 
 
 
 def with_resolver(files: Resolution) -> Resolution:
-    """`rebuildDNS`: the embedded DNS takes the name servers' place; names are asked as they are (ndots:0)."""
-    ndots_set = any("ndots" in option for option in files.options)
+    """`rebuildDNS`: the embedded DNS takes the name servers' place; names are asked as they are (ndots:0).
+    Raises PlumbError."""
+    said = next((option for option in files.options if "ndots" in option), None)
+    ndots_set = said is not None
+    if said is not None and said.count(":") != 1:
+        raise PlumbError(f"invalid ndots option {said}")
+    if said is not None and not re.fullmatch(r"\+?[0-9]{1,18}", said.partition(":")[2]):
+        raise PlumbError(f"invalid number for ndots option: {said.partition(':')[2]}")
     options = files.options if ndots_set else (*files.options, "ndots:0")
     return replace(files, nameservers=(RESOLVER,), options=options, ndots_set=ndots_set)
 

@@ -145,7 +145,7 @@ class Swarm:
     """Made with its first network, `ingress`, as `docker swarm init` does."""
 
     def __init__(self) -> None:
-        self.ipam = Ipam(POOLS, lambda _: False)
+        self.ipam = Ipam(POOLS, list)
         self.networks: dict[str, SwarmNetwork] = {}
         self.services: dict[str, SwarmService] = {}
         self.reserved: dict[tuple[str, str], IPv4Address] = {}

@@ -24,6 +24,7 @@ from typing import Any
 
 from sim.errors import SpecError
 from sim.packet import Tcp
+from sim.reading import read_text
 from sim.trace import Kind, Step
 
 Counts = Mapping[str, float]
@@ -45,6 +46,8 @@ NOMINAL: dict[str, float] = {
 }
 """Seconds. Orders of magnitude for a machine of today, not measured: they order events, and are called nominal wherever
 a time that rests on them is shown."""
+MOST = 1.0
+"""Seconds: no step of any machine takes that long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +109,19 @@ class CostModel:
         """Read `results/costs/<machine>.json`; SpecError when it isn't one. The blocking regime is the model itself."""
         mend = "`hopcast calibrate` writes results/costs/MACHINE.json"
         try:
-            rows = json.loads(path.read_text())["regimes"]
+            rows = json.loads(read_text(path, mend=mend))["regimes"]
             regimes = {str(name): cls._read(row, f"{path.stem}, {name}") for name, row in rows.items()}
             first = regimes.get(BLOCKING) or next(iter(regimes.values()))
-        except OSError as error:
-            raise SpecError(f"can't be read: {error.strerror}", where=str(path), mend=mend) from None
-        except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        except FileNotFoundError:
+            raise SpecError("no such file", where=str(path), mend=mend) from None
+        except (ValueError, KeyError, TypeError, AttributeError, StopIteration, OverflowError, RecursionError):
             raise SpecError("not a cost model", where=str(path), mend=mend) from None
         for model in regimes.values():
-            numbers = [*model.prices.values(), model.variation,
-                       *(n for each in model.interruptions for n in (each.per_second, each.seconds))]
-            if any(not 0 <= number < math.inf for number in numbers):
-                raise SpecError("a price is less than nothing, or no number", where=str(path), mend=mend)
+            seconds = [*model.prices.values(), *(each.seconds for each in model.interruptions)]
+            others = [model.variation, *(each.per_second for each in model.interruptions)]
+            if any(not 0 <= number <= MOST for number in seconds) or any(not 0 <= number < 1e9 for number in others):
+                raise SpecError(f"a price is less than nothing, more than {MOST} s, or no number", where=str(path),
+                                mend=mend)
         return replace(first, source=path.stem, regimes=regimes)
 
     @classmethod

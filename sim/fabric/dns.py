@@ -8,6 +8,7 @@ Left out: TCP, IPv6 records, EDNS, caching.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ ATTEMPTS = 2
 """RES_DFLRETRY."""
 FORWARD_TIMEOUT = 4.0
 """Seconds that the embedded DNS waits for each upstream server (extIOTimeout, libnetwork/resolver.go)."""
+MAX_NDOTS = 15
+"""RES_MAXNDOTS; more is no error."""
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 POINTER = b"\xc0\x0c"
 """To byte 12, where the question's name begins."""
@@ -51,8 +54,18 @@ class Reply:
 
 def query(name: str) -> bytes:
     """A question for the A records of `name`."""
-    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.rstrip(".").split(".") if part)
+    labels = b"".join(bytes([len(part)]) + part for part in _labels(name))
     return struct.pack(">6H", 1, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack(">HH", 1, 1)
+
+
+def _labels(name: str) -> list[bytes]:
+    return name.encode().removesuffix(b".").split(b".") if name != "." else []
+
+
+def can_be_asked(name: str) -> bool:
+    """RFC 1035, 2.3.4: labels of 1-63 bytes, 255 in all. For another name glibc sends nothing: there is none such."""
+    labels = _labels(name)
+    return all(0 < len(label) < 64 for label in labels) and sum(map(len, labels)) + len(labels) + 1 <= 255
 
 
 def response(question: bytes, reply: Reply) -> bytes:
@@ -200,6 +213,9 @@ def resolve(fabric: Fabric, netns: Netns, name: str, files: ResolverFiles) -> Pr
     servers = [ip(s) for s in files.nameservers][:MAX_SERVERS] or [ip("127.0.0.1")]
     ended = Outcome.NAME_UNANSWERED
     for candidate in candidates(name, files):
+        if not can_be_asked(candidate):
+            ended = Outcome.NO_SUCH_NAME
+            continue
         answer = yield from _query(fabric, netns, candidate, servers)
         if answer is None:
             return Outcome.NAME_UNANSWERED
@@ -226,7 +242,9 @@ def _named(line: HostsLine, name: str) -> bool:
 
 def candidates(name: str, files: ResolverFiles) -> list[str]:
     """The names that the stub tries: with the search list before or after the name itself, by `ndots`."""
-    ndots = next((int(o.removeprefix("ndots:")) for o in files.options if o.startswith("ndots:")), 1)
+    said = next((re.match(r"ndots:0*(\d{0,9})", option, re.ASCII) for option in reversed(files.options)
+                 if option.startswith("ndots:")), None)
+    ndots = min(int(said[1] or 0), MAX_NDOTS) if said else 1
     if name.endswith("."):
         return [name]
     searched = [f"{name}.{domain}" for domain in files.search]

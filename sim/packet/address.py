@@ -13,7 +13,7 @@ def ip(text: str) -> int:
     '0xac110002'
     """
     parts = text.split(".")
-    if len(parts) != 4 or not all(p.isdigit() and len(p) <= 3 and int(p) < 256 for p in parts):
+    if len(parts) != 4 or not all(p.isascii() and p.isdigit() and len(p) <= 3 and int(p) < 256 for p in parts):
         raise ValueError(f"{text!r} is not an IPv4 address")
     a, b, c, d = map(int, parts)
     return a << 24 | b << 16 | c << 8 | d

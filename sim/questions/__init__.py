@@ -38,7 +38,8 @@ PROBES = ("ping", "tcp", "udp")
 SAY = {**dict.fromkeys(PROBES, "probe"), "published": "published", "direct": "published"}
 """Words that say something by themselves, and of what."""
 WANTED = {
-    "by": (".+", "`name` or `ip`"), "at": (".+", "a host"), "timeout": (r"\d+(\.\d+)?", "seconds, like 1.5"),
+    "by": (".+", "`name` or `ip`"), "at": (".+", "a host"),
+    "timeout": (r"[0-9]{1,9}(\.[0-9]{1,9})?", "seconds, like 1.5"),
     "during": (".+", "a fault"), "after": (".+", "a fault"), "around": (".+", "a fault"),
 }
 """Words that want one behind them: its form, and what it is."""
@@ -133,7 +134,7 @@ def ask(
     service = spec.swarm_service(name)
     box = spec.container(name) if service is None else None
     known_machine = spec.host(name) is not None or spec.client(name) is not None
-    literal = re.fullmatch(r"[\d.]+", name) is not None
+    literal = re.fullmatch(r"[0-9.]+", name) is not None
     if not (box or service or known_machine or literal):
         _check_name(spec, name)
         if by == "ip":

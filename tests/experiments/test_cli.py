@@ -162,7 +162,7 @@ def test_a_file_of_costs_that_is_none_is_one_line(text: str, compose: str, tmp_p
     costs = tmp_path / "costs.json"
     costs.write_text(text)
     assert "hopcast calibrate" in refused(run("predict", compose, "--costs", str(costs)))
-    assert "No such file" in refused(run("walk", compose, "client", "web:80", "--costs", f"{costs}.no"))
+    assert "no such file" in refused(run("walk", compose, "client", "web:80", "--costs", f"{costs}.no"))
 
 
 def test_a_missing_route_is_named(compose: str) -> None:

@@ -12,7 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import experiments.cli
+from experiments import results
 from experiments.cli import app
+from live import doctor
 
 ROOT = Path(__file__).parents[2]
 TEXT = r"""
@@ -125,3 +127,30 @@ def test_a_name_that_is_no_text_is_told_by_its_bytes(tmp_path: Path) -> None:
                           cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 2
     assert rb"/\xff\x1b[31m.yaml?: no such file" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("verify", "FILE"), ("demo",), ("calibrate",)])
+def test_where_results_go_is_tried_before_anything_is_measured(
+    command: tuple[str, ...], compose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.doctor.examine", lambda: pytest.fail("measured already"))
+    monkeypatch.setattr("experiments.performance.session.session", lambda **_: pytest.fail("measured already"))
+    result = run(*(compose if each == "FILE" else each for each in command), "--out", f"{compose}/below/here.json")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1 and "can't write to" in result.stderr and "Not a directory" in result.stderr
+
+
+def test_a_result_that_can_not_be_written_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import experiments.demo
+    from experiments import article
+
+    def full(*_: object) -> None:
+        raise results.ResultsError("can't write summary.md: No space left on device")
+
+    monkeypatch.setattr(article, "SCENARIOS", {"single-host": article.SCENARIOS["single-host"]})
+    monkeypatch.setattr("live.doctor.examine", lambda: doctor.Report((doctor.Item(
+        "privilege", "root", False, "", "a lab", "run it as root", True),)))
+    monkeypatch.setattr(experiments.demo, "publish", full)
+    result = run("demo", "--out", str(tmp_path))
+    assert result.exit_code == 2
+    assert "0 of " in result.stdout and "No space left" in result.stderr

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.dockerd.ipam import Ipam, NoAvailableAddress, Pool, parse_cidr, split
+from sim.dockerd.ipam import Ipam, NoAvailableAddress, Pool, Subnets, parse_cidr
 from sim.dockerd.profile import PROFILES
 from sim.errors import PlumbError
 
 DEFAULTS = PROFILES["20.10"].default_pools
 
 
-def free(_network: IPv4Network) -> bool:
-    return False
+def free() -> list[IPv4Network]:
+    return []
 
 
 def test_default_pools_are_sixteens_then_twenties() -> None:
-    pools = [str(network) for network in split(DEFAULTS)]
+    pools = [str(network) for network in Subnets(DEFAULTS)]
     assert pools[:3] == ["172.17.0.0/16", "172.18.0.0/16", "172.19.0.0/16"]
     assert pools[14:17] == ["172.31.0.0/16", "192.168.0.0/20", "192.168.16.0/20"]
     assert len(pools) == 31
@@ -36,8 +36,35 @@ def test_default_pools_run_out_after_thirty_one() -> None:
 
 
 def test_pool_that_the_host_uses_is_passed_over_for_good() -> None:
-    ipam = Ipam(DEFAULTS, lambda network: network.overlaps(IPv4Network("172.18.5.0/24")))
+    ipam = Ipam(DEFAULTS, lambda: [IPv4Network("172.18.5.0/24")])
     assert [str(ipam.request_pool().network) for _ in range(3)] == ["172.17.0.0/16", "172.19.0.0/16", "172.20.0.0/16"]
+
+
+def test_a_pool_of_millions_of_subnets_is_not_written_out() -> None:
+    ipam = Ipam([("10.0.0.0/8", 30), ("172.16.0.0/12", 16)], lambda: [IPv4Network("10.0.0.0/9")])
+    assert len(ipam.predefined) == 2**22 + 16
+    assert str(ipam.first_available()) == "10.128.0.0/30"
+    assert [str(ipam.request_pool().network) for _ in range(2)] == ["10.128.0.0/30", "10.128.0.4/30"]
+    ipam.request_pool("10.192.0.0/10")
+    assert str(ipam.request_pool().network) == "10.128.0.8/30"
+
+
+networks = st.tuples(st.integers(0, 2**8 - 1), st.integers(24, 30)).map(
+    lambda drawn: IPv4Network((drawn[0], drawn[1]), strict=False))
+
+
+@given(st.lists(networks.flatmap(lambda net: st.tuples(st.just(str(net)), st.integers(net.prefixlen, 32))), max_size=3),
+       st.lists(networks, max_size=4), st.integers(0, 9))
+def test_the_first_free_subnet_is_found_as_if_all_were_written_out(
+    pools: list[tuple[str, int]], taken: list[IPv4Network], start: int
+) -> None:
+    subnets = Subnets(pools)
+    whole = [each for base, size in pools for each in IPv4Network(base).subnets(new_prefix=size)]
+    assert [subnets[index] for index in range(len(subnets))] == whole
+    start = min(start, len(whole))
+    order = [*range(start, len(whole)), *range(start)]
+    assert subnets.free(start, taken) == next(
+        (index for index in order if not any(whole[index].overlaps(other) for other in taken)), None)
 
 
 def test_subnet_that_was_asked_for_takes_a_default_pool_out() -> None:
@@ -47,7 +74,7 @@ def test_subnet_that_was_asked_for_takes_a_default_pool_out() -> None:
 
 
 def test_subnet_may_overlap_a_route_of_the_host_when_it_was_asked_for() -> None:
-    ipam = Ipam(DEFAULTS, lambda network: True)
+    ipam = Ipam(DEFAULTS, lambda: [IPv4Network("0.0.0.0/0")])
     assert str(ipam.request_pool("192.168.99.0/24").network) == "192.168.99.0/24"
 
 

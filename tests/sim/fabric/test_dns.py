@@ -49,6 +49,27 @@ def test_nxdomain_is_no_such_name():
     assert resolve("web", lambda name: dns.Reply(rcode=dns.NXDOMAIN))[0] is Outcome.NO_SUCH_NAME
 
 
+@pytest.mark.parametrize("name", ["a" * 64, "a" * 63 + ".b" * 100, "a..b", "x." * 127 + "xx"])
+def test_a_name_that_no_message_can_carry_is_unknown_and_nobody_is_asked(name):
+    asked = []
+    outcome, fabric = resolve(name, lambda asked_name: asked.append(asked_name) or dns.Reply((1,)))
+    assert outcome is Outcome.NO_SUCH_NAME and not asked and fabric.now == 0
+
+
+def test_the_longest_label_is_asked_for():
+    assert resolve("a" * 63, lambda name: dns.Reply((ip("10.9.9.9"),)))[0] == ip("10.9.9.9")
+
+
+@pytest.mark.parametrize(("option", "ndots"), [
+    ("ndots:2", 2), ("ndots:", 0), ("ndots:x", 0), ("ndots:" + "9" * 400, 15)])
+def test_ndots_is_read_as_atoi_does_and_at_most_fifteen(option, ndots):
+    netns = Netns("c")
+    netns.search, netns.resolv_options = ["d"], [option]
+    name = ".".join("a" * (ndots + 1))
+    assert dns.candidates(name, netns.files)[0] == name
+    assert ndots == 0 or dns.candidates(name[2:], netns.files)[0] != name[2:]
+
+
 def test_closed_dns_port_is_a_name_server_that_does_not_answer_and_is_known_at_once():
     outcome, fabric = resolve("web")
     assert outcome is Outcome.NAME_UNANSWERED and fabric.now < 0.1
