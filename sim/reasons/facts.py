@@ -12,9 +12,10 @@ from ipaddress import IPv4Address, IPv4Network
 
 from sim.dockerd.endpoint import by_priority
 from sim.dockerd.network import Network
+from sim.dockerd.sandbox import Sandbox
 from sim.kernel.netns import Netns
 from sim.packet import Proto, dotted, ip
-from sim.spec import DEFAULT_NETWORK, Fault, Spec
+from sim.spec import DEFAULT_NETWORK, Container, Fault, Spec
 from sim.underlay import WIRE
 from sim.world import World
 
@@ -49,6 +50,16 @@ class Listening:
     def __str__(self) -> str:
         where = "" if self.address == "0.0.0.0" else f"{self.address}:"
         return f"{where}{self.port}" + ("" if self.protocol == "tcp" else f"/{self.protocol}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who has a name, and on which network; `network` empty: none of its networks has names. `box` empty: a service
+    of the swarm."""
+
+    owner: str
+    network: str
+    box: str = ""
 
 
 class Facts:
@@ -121,11 +132,14 @@ class Facts:
         owner = self.spec.container(self.spec.netns_of(label))
         if owner is None:
             return ()
-        daemon = self.world.daemons[owner.host]
-        sandbox = next((each for each in daemon.containers if each.container == owner.name), None)
+        sandbox = self._sandboxes.get(owner.name)
         if sandbox is None:
             return self.spec.networks_of(label)
         return tuple(e.network.name for e in sandbox.endpoints if e.address is not None and not e.network.way_out)
+
+    @cached_property
+    def _sandboxes(self) -> dict[str, Sandbox]:
+        return {each.container: each for daemon in self.world.daemons.values() for each in daemon.containers}
 
     @cached_property
     def _bridges(self) -> dict[tuple[str, str], Network]:
@@ -140,8 +154,7 @@ class Facts:
         owner = self.spec.container(label)
         if owner is None:
             return self._bridges.get((label, device))
-        sandboxes = self.world.daemons[owner.host].containers if owner else []
-        sandbox = next((each for each in sandboxes if owner and each.container == owner.name), None)
+        sandbox = self._sandboxes.get(owner.name)
         number = device.removeprefix("eth")
         if sandbox is None or number == device or not number.isdecimal():
             return None
@@ -168,8 +181,54 @@ class Facts:
 
     def published_by(self, label: str) -> list[Published]:
         """What is published of a container, or of the one whose namespace it shares."""
-        owner = self.spec.netns_of(label)
-        return [each for each in self.published(self.host_of(label)) if each.box in (owner, label)]
+        return [each for box in dict.fromkeys((self.spec.netns_of(label), label))
+                for each in self._published_by.get((self.host_of(label), box), ())]
+
+    @cached_property
+    def _published_by(self) -> dict[tuple[str, str], list[Published]]:
+        found: dict[tuple[str, str], list[Published]] = {}
+        for host, listed in self._published.items():
+            for each in listed:
+                found.setdefault((host, each.box), []).append(each)
+        return found
+
+    def declares(self, host: str, port: int, protocol: str) -> Container | None:
+        """Whose `ports` in the file say that this port of a host is published."""
+        return self._declared.get((host, port, protocol))
+
+    @cached_property
+    def _declared(self) -> dict[tuple[str, int, str], Container]:
+        return {(box.host, port.host_port, port.protocol): box
+                for box in reversed(self.spec.containers) for port in box.ports}
+
+    # names
+
+    def called(self, name: str) -> list[Bearer]:
+        """All who are called so, anywhere in the file, in its order."""
+        return self._bearers.get(name.lower(), [])
+
+    @cached_property
+    def _bearers(self) -> dict[str, list[Bearer]]:
+        found: dict[str, list[Bearer]] = {}
+        for names, bearer in self._namings():
+            for name in dict.fromkeys(each.lower() for each in names if each):
+                found.setdefault(name, []).append(bearer)
+        return found
+
+    def _namings(self) -> Iterator[tuple[Iterable[str], Bearer]]:
+        for service in self.spec.services:
+            for attachment in service.attachments:
+                names = [service.name, service.key, *attachment.aliases]
+                bearer = Bearer(f"service {service.name}", attachment.network)
+                yield [*names, *(f"tasks.{one}" for one in names)], bearer
+        for box in self.spec.containers:
+            own = (box.name, box.service, box.hostname)
+            if box.task_of:
+                continue
+            if not box.attachments:
+                yield own, Bearer(box.name, "", box.name)
+            for place in box.attachments:
+                yield (*own, *place.aliases), Bearer(box.name, place.network, box.name)
 
     def listening(self, label: str) -> list[Listening]:
         """Who waits for connections in a namespace, docker-proxies and the embedded DNS apart: of the processes that

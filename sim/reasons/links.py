@@ -20,7 +20,8 @@ def two_have_it(case: Case) -> str:
     facts, address = case.facts, case.answer.address
     if not address or case.place in facts.owners(address):
         return ""
-    owners = [label for label in facts.owners(address) if _on_the_wire(facts, label, ip(address))]
+    labels = facts.owners(address)
+    owners = [label for label in labels if len(labels) > 1 and _on_the_wire(facts, label, ip(address))]
     if len(owners) < 2:
         return ""
     return f"{listed(owners)} have the same address {address}: who answers ARP first gets the packets"
@@ -29,7 +30,7 @@ def two_have_it(case: Case) -> str:
 def two_of(facts: Facts) -> Iterator[str]:
     """Addresses that two have on the wire."""
     for address, labels in facts.addresses():
-        owners = [label for label in labels if _on_the_wire(facts, label, address)]
+        owners = [label for label in labels if len(labels) > 1 and _on_the_wire(facts, label, address)]
         if len(owners) > 1:
             yield f"{listed(owners)} have the same address {dotted(address)} on the wire"
 
@@ -174,6 +175,8 @@ def _parent_and_child(case: Case, place: str, mine: Network | None, owner: str, 
 
 def _taken(facts: Facts, machine: str) -> str:
     """A container of a machine that gets all frames of its uplink."""
+    if not any(network.options.get("macvlan_mode") == "passthru" for network in facts.spec.networks):
+        return ""
     for box in facts.spec.containers:
         if box.host == machine and (network := facts.network_at(box.name, "eth0")) is not None and passthru(network):
             return f"{box.name} has all frames of {machine}'s parent interface (macvlan_mode passthru), {machine} none"

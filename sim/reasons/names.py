@@ -6,52 +6,20 @@ The embedded DNS answers with the names of the networks that a sandbox is on, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 from sim.dockerd import dns
 from sim.dockerd.resolution import RESOLVER
 from sim.packet import dotted
 from sim.reasons.case import Case
 from sim.reasons.endings import not_running
-from sim.reasons.facts import Facts, listed
+from sim.reasons.facts import Bearer, Facts, listed
 from sim.spec import DEFAULT_NETWORK
 from sim.trace import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """Who has a name, and on which network; `network` empty: none of its networks has names. `box` empty: a service
-    of the swarm."""
-
-    owner: str
-    network: str
-    box: str = ""
-
-
-def bearers(facts: Facts, name: str) -> Iterator[Bearer]:
-    """All who are called so, anywhere in the file."""
-    wanted = name.removesuffix(".").lower()
-    for service in facts.spec.services:
-        for attachment in service.attachments:
-            names = {service.name, service.key, *attachment.aliases}
-            if wanted in {each.lower() for each in (*names, *(f"tasks.{one}" for one in names))}:
-                yield Bearer(f"service {service.name}", attachment.network)
-    for box in facts.spec.containers:
-        if box.task_of:
-            continue
-        names = {box.name, box.service, box.hostname} - {""}
-        if not box.attachments and wanted in {each.lower() for each in names}:
-            yield Bearer(box.name, "", box.name)
-        for attachment in box.attachments:
-            if wanted in {each.lower() for each in names | set(attachment.aliases)}:
-                yield Bearer(box.name, attachment.network, box.name)
 
 
 def _everybody(facts: Facts, name: str) -> list[Bearer]:
     """Those called NAME; else those called so where it is read as NAME.NETWORK."""
     for request, network in dns.splits(name.removesuffix(".")):
-        found = [each for each in bearers(facts, request) if network in ("", each.network)]
+        found = [each for each in facts.called(request) if network in ("", each.network)]
         if found:
             return found
     return []

@@ -59,7 +59,7 @@ def not_published(case: Case, host: str, address: str, port: int, protocol: str)
     local = [each for each in facts.listening(host) if (each.port, each.protocol) == (port, protocol)]
     if local:
         return f"what listens on {shown} of {host} listens on {listed(each.address for each in local)} only"
-    if meant := _declared(facts, host, port, protocol):
+    if meant := facts.declares(host, port, protocol):
         return f"{shown} isn't published: {unpublished(facts, meant)}"
     if here:
         return f"{shown} isn't published on {host}; {listed(f'{each.port}/{each.protocol}' for each in here)} is"
@@ -98,12 +98,6 @@ def never_served(case: Case) -> str:
 def offers(known: list[Published]) -> str:
     """`8080 -> 80 is`, `8080 -> 80 and 53 -> 53/udp are`, `nothing is`."""
     return f"{listed(known)} {'are' if len(set(map(str, known))) > 1 else 'is'}" if known else "nothing is"
-
-
-def _declared(facts: Facts, host: str, port: int, protocol: str) -> Container | None:
-    """Whose `ports` in the file say that this port of the host is published."""
-    return next((box for box in facts.spec.containers if box.host == host and any(
-        (each.host_port, each.protocol) == (port, protocol) for each in box.ports)), None)
 
 
 def unpublished(facts: Facts, box: Container) -> str:
