@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sim import compose
 from sim.dockerd.profile import profile_of
+from sim.errors import SpecError
 from sim.plumbing import Plumbing
 from sim.reasons.facts import listed
 from sim.spec import Engine, Host, Spec
@@ -36,6 +38,14 @@ def engines(spec: Spec) -> str:
     return ", ".join(f"Docker Engine {version} on {listed(names)}" for version, names in versions.items())
 
 
+def engines_of(read: compose.Project) -> dict[str, str]:
+    """`engine`: what a project's hosts are predicted as; where it can't be read as a topology, `refused` says why."""
+    try:
+        return {"engine": engines(compose.spec_of(read))}
+    except SpecError as error:
+        return {"engine": f"Docker Engine {engine_of(Host())}", "refused": str(error)}
+
+
 def engine_of(host: Host) -> str:
     """`20.10.24 (userland-proxy: false)`"""
     release = profile_of(host.engine.version).release
@@ -53,7 +63,9 @@ def _hosts(spec: Spec, plumbing: Plumbing) -> list[str]:
     said.append("sysctls are Linux's but for the file's and Docker's")
     if not any(route.dst == "default" for name in names for route in plumbing.namespaces[name].routes):
         said.append("no host has a default gateway")
-    return [*said, f"the hosts' name server knows {f'{len(spec.names)} of the file' if spec.names else 'no'} names"]
+    count = len(spec.names)
+    known = f"{count} name{'s' if count > 1 else ''} of the file" if count else "no names"
+    return [*said, f"the hosts' name server knows {known}"]
 
 
 def _policies(plumbing: Plumbing, hosts: Iterable[str], chain: str) -> str:

@@ -16,7 +16,7 @@ import typer
 from rich.measure import Measurement
 
 from experiments import render, results
-from experiments.assumptions import assumptions
+from experiments.assumptions import assumptions, engines_of
 from experiments.door import Commands, complain, debug, open_streams
 from experiments.lab_commands import lab_app
 from experiments.performance import commands as performance
@@ -113,12 +113,15 @@ def config(project: Project, json: Json = False) -> None:
 
     read = project.opened()
     check_project(read)
+    said = engines_of(read)
     if json:
-        show_json(reading.as_dict(read))
+        show_json(reading.as_dict(read) | said)
         return
     off = [name for name in read.services if not read.runs(name)]
     say_notes([*read.notes, *([f"left out, for their profiles are off: {', '.join(off)}"] if off else [])])
-    show(reading.table(read))
+    show(reading.table(read), Text(f"assumes {said['engine']}", "dim"))
+    if "refused" in said:
+        show(Text(f"refused where it is predicted: {said['refused']}", "yellow"))
 
 
 @app.command()
@@ -249,6 +252,7 @@ def demo(
         differing = [check for of in done.done.values() for check in of.checks if check.agreed is False]
         show(render.disagreements(differing), render.article(done.rows), *(
             Text(f"{name}: {render.sentence(of)}.") for name, of in done.data.items()),
+            *(Text(f"assumes {each}", "dim") for each in done.engines),
             Text(f"every question, and where it comes from: {done.folder}", "dim"))
     for why in done.unwritten:
         complain(why)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import article, micro_vm, results
+from experiments.assumptions import engines
 from experiments.measure import Progress
 from experiments.publish import publish
 from experiments.report import article_summary
@@ -48,6 +49,11 @@ class Demo:
         """Scenario -> what its verification says, in the article's order."""
         fresh = {name: of.as_dict() for name, of in self.done.items()}
         return {name: (fresh | self.stored)[name] for name in article.SCENARIOS if name in fresh or name in self.stored}
+
+    @property
+    def engines(self) -> list[str]:
+        """Which engines the predictions of today are of."""
+        return list(dict.fromkeys(engines(of.spec) for of in self.done.values()))
 
     @property
     def rows(self) -> list[article.Row]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from experiments import plots, results
+from experiments.assumptions import engines
 from experiments.provenance import provenance
 from experiments.report import summary
 from experiments.verify import Verification
@@ -18,6 +19,7 @@ def publish(of: Verification, folder: Path, title: str) -> list[Path]:
     origin = provenance(
         engine=of.measurement.engine if of.measurement else "", kernel=of.measurement.kernel if of.measurement else "",
         where=of.measurement.where if of.measurement else "")
+    origin["predicted_for"] = engines(of.spec)
     written = [results.write_json(folder / "data.json", of.as_dict() | {"title": title, "provenance": origin})]
     pictures = ["reachability.png"]
     written += plots.save(_reachability(of), folder, "reachability")

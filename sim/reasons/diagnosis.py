@@ -18,6 +18,7 @@ CAUSES: dict[DropReason, Callable[[Case, Step], str]] = {
     DropReason.POLICY: rules.dropped,
     DropReason.REJECTED: rules.dropped,
     DropReason.INVALID: rules.invalid,
+    DropReason.ECHO_IGNORED: endings.no_echo,
     DropReason.NO_NEIGHBOUR: links.nobody_there,
     DropReason.LINK_DOWN: links.no_carrier,
     DropReason.LOST: links.no_carrier,

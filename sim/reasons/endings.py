@@ -1,8 +1,15 @@
-"""Containers that do not run: what has ended them."""
+"""Containers that do not run, and what has ended them; kernels that are told to be silent."""
 
 from __future__ import annotations
 
+from sim.reasons.case import Case
 from sim.reasons.facts import Facts
+from sim.trace import Step
+
+
+def no_echo(_: Case, step: Step) -> str:
+    """Pings are ignored."""
+    return f"{step.where} answers no ping: {step.detail}"
 
 
 def not_running(facts: Facts, label: str) -> str:

@@ -291,6 +291,12 @@ class Facts:
                     f"on {hosts[0]}, {other} on {hosts[1]}")
         return ""
 
+    def device_sysctl(self, label: str, key: str) -> str:
+        """`net.ipv4.conf.eth0.KEY is 1`, for the first device of a namespace for which it is not 0; or empty."""
+        netns = self.world.namespaces.get(label)
+        return next((f"net.ipv4.conf.{name}.{key} is {number}" for name in (netns.devices if netns else ())
+                     if name != "lo" and (number := netns.sysctls.of_device(name, key))), "") if netns else ""
+
     def netns(self, label: str) -> Netns | None:
         return self.world.namespaces.get(label)
 

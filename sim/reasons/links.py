@@ -101,7 +101,8 @@ def unreached(case: Case, place: str, device: str, hop: int) -> str:
     if asker is not None and box is not None and theirs != facts.host_of(case.place) and (
             said := facts.apart(case.asker, owner)):
         return said
-    return f"{owner} has {address}, and does not answer ARP on {device} of {place}"
+    why = listed(filter(None, (facts.device_sysctl(owner, key) for key in ("arp_ignore", "arp_filter", "rp_filter"))))
+    return f"{owner} has {address}, and does not answer ARP on {device} of {place}" + (f": {why}" if why else "")
 
 
 def _own_one(facts: Facts, place: str, mine: Network | None, owner: str, other: Network, address: str) -> str:

@@ -10,6 +10,9 @@ from sim.reasons.ports import offers, unpublished
 from sim.spec import Container
 from sim.trace import Outcome, Step
 
+MANY_HOPS = 30
+"""More than any way has that is no circle (the default of traceroute)."""
+
 
 def no_route(case: Case, step: Step) -> str:
     """A namespace has no route to where a packet was for."""
@@ -111,7 +114,7 @@ def no_router(case: Case, step: Step) -> str:
         whose = f": it has all frames of {box.host}'s parent interface (macvlan_mode passthru)" if taken else ""
         return f"a packet for somebody else ends in {place}, which forwards nothing{whose}"
     option = " (the engine's option ip-forward: false)" if host is not None and not host.engine.ip_forward else ""
-    return f"{place} forwards nothing: net.ipv4.ip_forward is 0{option}"
+    return f"{place} forwards nothing: {step.detail}{option}"
 
 
 def impossible_source(case: Case, step: Step) -> str:
@@ -121,9 +124,16 @@ def impossible_source(case: Case, step: Step) -> str:
     owners = case.facts.owners(source)
     if step.where in owners and len(owners) > 1:
         return f"{listed(owners)} have the same address {source}: {step.where} takes no packet from itself"
-    return f"{step.where} does not take {source} as a source on that interface: its route back leads elsewhere"
+    filtering = case.facts.device_sysctl(step.where, "rp_filter")
+    return (f"{step.where} does not take {source} as a source on that interface: its route back leads elsewhere"
+            f"{f' ({filtering})' if filtering else ''}")
 
 
 def too_many_hops(case: Case, step: Step) -> str:
     """TTL ran out."""
-    return f"TTL ran out in {step.where}: the sender starts with too low a TTL, or the way is a circle"
+    assert step.packet is not None and step.packet.ip is not None
+    sender = next(iter(case.facts.owners(step.packet.ip.src)), "")
+    netns = case.facts.netns(sender)
+    if netns is not None and netns.sysctls.ttl < MANY_HOPS:
+        return f"TTL ran out in {step.where}: {sender} sends with {netns.sysctls.ttl} (net.ipv4.ip_default_ttl)"
+    return f"TTL ran out in {step.where}: the way is a circle"

@@ -243,6 +243,32 @@ def test_a_failed_walk_names_what_decided(compose: str) -> None:
     assert "decided by  host: nobody listens on port 9" in text
 
 
+def test_a_brief_walk_has_a_line_a_hop_and_all_has_every_step(compose: str) -> None:
+    brief = run("walk", compose, "client", "web:80", "--brief").stdout
+    assert [line.split()[0] for line in brief.splitlines() if " DNAT " in line] == ["host"]
+    assert "rule:" not in brief and "more packets: ARP, or on a way that is shown" in brief
+    assert "backlog" in run("walk", compose, "client", "web:80", "--all").stdout
+    assert "backlog" not in run("walk", compose, "client", "web:80").stdout
+    assert "give one of them" in refused(run("walk", compose, "client", "web:80", "--all", "--brief"))
+
+
+@pytest.mark.parametrize("command", [["predict"], ["config"], ["walk", "client", "web:80"]])
+def test_every_output_says_which_engine_it_assumes(command: list[str], compose: str) -> None:
+    name, *words = command
+    assert "assumes Docker Engine 20.10.24 on host" in run(name, compose, *words).stdout
+    told = json.loads(run(name, compose, *words, "--json").stdout)
+    assert "20.10.24" in (told["engine"] if name == "config" else told["assumes"]["engines"]["host"])
+
+
+def test_reasons_are_in_json_with_where_the_packet_ended(compose: str) -> None:
+    told = json.loads(run("walk", compose, "client", "192.168.99.101:9", "--json").stdout)
+    assert told["because"].startswith("9 isn't published on host; 8080 -> 80 ")
+    assert told["decided_by"] == "host: nobody listens on port 9"
+    assert told["cautions"] == [] and told["assumes"]["engines"] == {"host": "20.10.24"}
+    asked = json.loads(run("predict", compose, "--json").stdout)["questions"]
+    assert all(bool(each["because"]) is (each["predicted"]["outcome"] != "reached") for each in asked)
+
+
 def test_demo_without_a_lab_predicts_and_says_what_was_not_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -155,3 +155,23 @@ services: {web: {image: nginx, ports: ["8080:80"]}}
 x-hopcast:
   clients: {client: {link: {loss: 100%}}}""", "client -> web:80 published")
     assert said == "the cable of client loses every frame"
+
+
+SYSCTLS = """
+name: y
+services:
+  a: {image: nginx, sysctls: {net.ipv4.icmp_echo_ignore_all: 1}}
+  b: {image: nginx, sysctls: {net.ipv4.conf.all.arp_ignore: 8}}
+  c: {image: nginx, sysctls: {net.ipv4.ip_default_ttl: 1}}
+  d: {image: busybox}
+x-hopcast:"""
+
+
+@pytest.mark.parametrize(("asked", "cause"), [
+    ("d -> a ping", "y-a-1 answers no ping: net.ipv4.icmp_echo_ignore_all is 1"),
+    ("d -> b:80 by name", "y-b-1 has 172.18.0.3, and does not answer ARP on eth0 of y-d-1: "
+                          "net.ipv4.conf.eth0.arp_ignore is 8"),
+    ("c -> client ping", "TTL ran out in host: y-c-1 sends with 1 (net.ipv4.ip_default_ttl)"),
+])
+def test_a_sysctl_that_decides_is_named(asked: str, cause: str) -> None:
+    assert reason(SYSCTLS, asked) == cause
