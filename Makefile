@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo test lint bench fuzz stalled mutants goldens clean
+.PHONY: help setup packages demo test lint bench sizes fuzz stalled mutants goldens clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ lint: setup ## ruff and mypy --strict
 bench: setup ## calibrate, run every experiment, and print how far the forecasts were off: results/ (root, a quiet machine)
 	@$(BIN)/hopcast calibrate --rounds 6 || [ $$? -eq 4 ]
 	@$(BIN)/hopcast experiment all
+
+sizes: setup ## how time and memory of predicting grow with the file: 25 to 800 containers
+	@$(BIN)/python -m experiments.performance.sizes
 
 fuzz: setup ## verify topologies drawn at random, on a real engine: make fuzz SEEDS="1 2 3" (root)
 	@$(BIN)/python -m tests.live.random_topology $(SEEDS)

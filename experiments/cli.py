@@ -9,6 +9,7 @@ Whatever needs the live half or matplotlib is imported by the command that needs
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,11 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON and nothing else"
 Questions = Annotated[list[str] | None, typer.Option(
     "--question", "-q", metavar="QUESTION", show_default=False,
     help="instead of the file's own: 'web -> db:5432 by name' (repeatable)")]
+
+Jobs = Annotated[int, typer.Option(
+    "--jobs", "-j", min=0, max=256, help="processes that ask; 0: as many as the questions are worth")]
+PATIENCE = 2.0
+"""Seconds after which whoever waits sees how far it is."""
 
 
 @app.callback()
@@ -126,12 +132,16 @@ def config(project: Project, json: Json = False) -> None:
 
 @app.command()
 @reads_project()
-def predict(project: Project, question: Questions = None, costs: Costs = None, json: Json = False) -> None:
+def predict(
+    project: Project, question: Questions = None, costs: Costs = None, jobs: Jobs = 0, json: Json = False
+) -> None:
     """Who reaches whom, by which way it fails, and why: no root, no engine, no network needed."""
     spec, model = project.spec(question or ()), prices(costs)
-    forecast = forecast_of(spec, costs=model)
+    with on_stderr(after=PATIENCE) as progress:
+        forecast = forecast_of(spec, costs=model, traces=False, jobs=jobs,
+                               progress=partial(progress, "questions asked"))
     if json:
-        from experiments.verify import question_as_dict
+        from experiments.forecast import question_as_dict
 
         asked = [question_as_dict(forecast, i) for i in range(len(forecast.questions))]
         show_json({"file": spec.file, "name": spec.name, "notes": list(spec.notes), "warnings": forecast.warnings,

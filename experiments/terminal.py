@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from experiments import results
 from experiments.door import utf
 from experiments.printable import one_line, printable
+
+EVERY = 0.1
+"""Seconds between two looks of a progress bar that has no thread."""
 
 
 class Text(rich.text.Text):
@@ -75,14 +79,29 @@ def tell(*lines: str) -> None:
 
 
 @contextmanager
-def on_stderr() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on stderr, gone when it is done; nothing where stderr is no terminal."""
+def on_stderr(after: float = 0.0) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar on stderr, gone when it is done; nothing where stderr is no terminal. `after`: it comes when that
+    many seconds are over, and has no thread that looks after it, so a program may fork."""
     columns = (SpinnerColumn(), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.description}", markup=False))
     console = Output(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=one_line(what), completed=done, total=total)
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal, auto_refresh=not after)
+    task, begun, shown = bar.add_task(""), time.monotonic(), 0.0
+
+    def progress(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        bar.update(task, description=one_line(what), completed=done, total=total)
+        if after and now >= max(begun + after, shown + EVERY):
+            shown = now
+            bar.refresh() if bar.live.is_started else bar.start()
+
+    try:
+        if not after:
+            bar.start()
+        yield progress
+    finally:
+        bar.stop()
 
 
 def say_notes(notes: Iterable[str]) -> None:

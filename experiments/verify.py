@@ -24,6 +24,7 @@ from experiments.compare import (
     not_made,
 )
 from experiments.dialogue import Event, events
+from experiments.forecast import question_as_dict
 from experiments.measure import Progress, measure
 from experiments.measurement import Measurement, Observation
 from experiments.rotation import rotations
@@ -99,20 +100,6 @@ class Verification:
             events(of, seen.points or self.measurement.points, dial=dial, others=others, fixed=named, until=seen.until)
             for of in (trace, seen.trace))
         return predicted, measured
-
-
-def question_as_dict(prediction: Prediction, index: int) -> dict[str, Any]:
-    """A question with its dial and its predicted answer; where something is drawn, all answers that it may have. Why it
-    fails is `because`."""
-    different = list(dict.fromkeys(answer for answer, _ in prediction.ways(index)))
-    return {
-        "text": str(prediction.questions[index]),
-        "question": prediction.questions[index].model_dump(mode="json"),
-        "dial": prediction.dials[index].model_dump(mode="json"),
-        "predicted": prediction.answers[index].as_dict(),
-        **({"predicted_one_of": [answer.as_dict() for answer in different]} if len(different) > 1 else {}),
-        "because": prediction.reasons[index],
-    }
 
 
 def verify(

@@ -73,7 +73,13 @@ class CostModel:
 
     def price(self, step: Step) -> float:
         """Seconds that this step takes, in the mean."""
-        return sum(self.prices.get(name, 0.0) * n for name, n in regressors(step))
+        prices, kind, packet = self.prices, step.kind, step.packet
+        price = prices.get(kind.value, 0.0) * step.count
+        if packet is not None and (kind is Kind.SEND or kind is Kind.DELIVER):  # as `regressors`: this is asked most
+            price += prices.get(BYTE_SENT if kind is Kind.SEND else BYTE_RECEIVED, 0.0) * len(packet.payload)
+            if isinstance(packet.l4, Tcp):
+                price += prices.get(SEGMENT, 0.0)
+        return price
 
     def total(self, counts: Counts) -> float:
         """Seconds of so many steps of each kind, in the mean."""

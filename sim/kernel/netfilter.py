@@ -51,6 +51,7 @@ class Netfilter:
         self.label = label
         self.ruleset = Ruleset()
         self.conntrack = Conntrack()
+        self._seed = None if random else label
         self.nat = Nat(self.conntrack, random or Random(label))
         self._view = View(is_local, is_broadcast, address_of)
         self._handlers: dict[str, Handler] = {}
@@ -90,8 +91,10 @@ class Netfilter:
         return self.ruleset.save()
 
     def flush_conntrack(self) -> None:
-        """Forget all connections (`conntrack -F`)."""
+        """Forget all connections (`conntrack -F`); ports are drawn as for the first of them again."""
         self.conntrack.flush()
+        if self._seed is not None:
+            self.nat.random.seed(self._seed)
 
     def hook(
         self,

@@ -48,6 +48,7 @@ class Netns:
         self.touched = True
         """Something may have happened here since the last `flush`: whoever could fill a cache says so."""
         self._local: set[int] = set()
+        self._broadcasts: set[int] = set()
         self._local_nets: list[tuple[int, int]] = []
         self.devices["lo"] = Loopback(self)
         self.add_address("lo", "127.0.0.1/8")
@@ -85,7 +86,7 @@ class Netns:
         device = self.device(device_name)
         value, mask = cidr(address)
         device.addresses.append((value, mask.bit_count()))
-        self._local.add(value)
+        self._note_addresses()
         if device_name != "lo" and mask != 0xFFFFFFFF:
             self.routes.add(RouteEntry(value & mask, mask, device_name, src=value))
 
@@ -93,7 +94,14 @@ class Netns:
         """`ip address del CIDR dev DEVICE`, of one that has no route of its own (/32)."""
         value, mask = cidr(address)
         self.device(device_name).addresses.remove((value, mask.bit_count()))
-        self._local = {known for each in self.devices.values() for known, _ in each.addresses}
+        self._note_addresses()
+
+    def _note_addresses(self) -> None:
+        """Own addresses, and those that everybody on a net hears, from what the devices have."""
+        known = [(d, address, plen) for d in self.devices.values() for address, plen in d.addresses]
+        self._local = {address for _, address, _ in known}
+        self._broadcasts = {address | ~mask_of(plen) & 0xFFFFFFFF for d, address, plen in known
+                            if d.name != "lo" and plen < 31}
 
     def add_route(self, dst: str, *, dev: str, via: str = "", src: str = "") -> None:
         """`ip route add DST [via VIA] dev DEV`. DST is "default" or a CIDR."""
@@ -119,7 +127,7 @@ class Netns:
         del self.devices[device_name]
         self.routes.entries = [route for route in self.routes.entries if route.dev != device_name]
         self.neighbours.forget(device_name)
-        self._local = {address for each in self.devices.values() for address, _ in each.addresses}
+        self._note_addresses()
         device.gone()
 
     def forget_settings(self) -> None:
@@ -160,12 +168,7 @@ class Netns:
 
     def is_broadcast(self, address: int) -> bool:
         """The limited broadcast, or the last address of a subnet that this namespace is on."""
-        if address == 0xFFFFFFFF:
-            return True
-        return any(
-            plen < 31 and address == (a | ~mask_of(plen) & 0xFFFFFFFF)
-            for d in self.devices.values() if d.name != "lo" for a, plen in d.addresses
-        )
+        return address == 0xFFFFFFFF or address in self._broadcasts
 
     def address_of(self, device_name: str) -> int | None:
         """The first address of a device (what MASQUERADE writes)."""
@@ -181,8 +184,9 @@ class Netns:
         for address, plen in device.addresses:
             if (address ^ target) & mask_of(plen) == 0:
                 return address
-        elsewhere = [a for d in self.devices.values() for a, _ in d.addresses if a >> 24 != 127]
-        return next((a for a, _ in device.addresses), elsewhere[0] if elsewhere else 0)
+        if device.addresses:
+            return device.addresses[0][0]
+        return next((a for d in self.devices.values() for a, _ in d.addresses if a >> 24 != 127), 0)
 
     def holds(self, packet: Packet) -> bool:
         """Does a packet of a socket here still wait for a neighbour: here, or where another namespace routes it?"""

@@ -109,11 +109,15 @@ class Packet:
 
     def snapshot(self) -> Packet:
         """What a sniffer would see now: headers copied, no skb metadata."""
+        eth, header, l4, inner = self.eth, self.ip, self.l4, self.inner
         return Packet(
-            eth=_copy(self.eth), vlan=_copy(self.vlan), arp=_copy(self.arp), ip=_copy(self.ip), l4=_copy(self.l4),
-            vxlan=_copy(self.vxlan),
-            payload=self.payload, inner=self.inner.snapshot() if self.inner else None, csum=self.csum, uid=self.uid,
-            esp=_copy(self.esp), options=self.options,
+            eth and Ethernet(eth.src, eth.dst, eth.ethertype),
+            _copy(self.arp),
+            header and IPv4(header.src, header.dst, header.proto, header.ttl, header.df, header.mf, header.offset,
+                            header.tos),
+            Tcp(l4.sport, l4.dport, l4.flags, l4.seq, l4.ack) if type(l4) is Tcp else _copy(l4),
+            _copy(self.vxlan), self.payload, inner and inner.snapshot(), self.csum, _copy(self.vlan), _copy(self.esp),
+            self.options, uid=self.uid,
         )
 
     def size(self) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sim import faults
 from sim.dial import not_dialled
@@ -12,6 +13,7 @@ from sim.fabric.costs import CostModel
 from sim.kernel.sysctl import LATEST, linux_version
 from sim.phases import phases
 from sim.plumbing import Plumbing
+from sim.predict.processes import share_out, spared, worth
 from sim.predict.unsaid import honest
 from sim.reasons import Case, Facts, because, cautions
 from sim.spec import Dial, Question, Spec
@@ -58,67 +60,91 @@ def predict(
     progress: Callable[[int, int], None] | None = None,
     lacking: frozenset[str] = frozenset(),
     linux: str = "",
+    traces: bool = True,
+    jobs: int = 1,
 ) -> Prediction:
     """Plumb `spec` and ask its questions (or these). `observed`: sniffers are on every bridge, as in a verification.
 
     `progress(done, total)` is called after each. `lacking`: features that the hosts' kernel has not. `linux`: its
-    release (`uname -r`), the newest when empty. PlumbError where an engine would refuse, SpecError for a question that
-    can't be dialled.
+    release (`uname -r`), the newest when empty. `traces`: are they kept? Of a large file that takes much memory.
+    `jobs`: how many processes ask; 0: as many as the questions are worth. PlumbError where an engine would refuse,
+    SpecError for a question that can't be dialled.
     """
-    world = build(spec, lacking, linux_version(linux) if linux else LATEST)
+    with spared():
+        world = build(spec, lacking, linux_version(linux) if linux else LATEST)
     world.sniff(observed)
     asked = list(spec.questions if questions is None else questions)
     facts = Facts(world)
     prediction = Prediction(world.plumbing(), world.warnings, costs or CostModel(), asked, cautions=cautions(facts))
-    found: dict[int, tuple[Dial, list[tuple[Answer, Trace]]]] = {}
-    reasons: dict[int, str] = {}
+    found: dict[int, Asked] = {}
+
+    def ask(facts: Facts, index: int) -> Asked:
+        return _asked(world, facts, asked[index], index, costs, traces)
+
+    def done(count: int) -> None:
+        if progress:
+            progress(len(found) + count, len(asked))
+
     for phase in phases(spec, asked):
         if phase.fault is not None:
             (faults.inject if phase.when == "during" else faults.mend)(world, phase.fault)
             facts = Facts(world, phase.fault)
-        for index in phase.questions:
-            dial, ways = _ask(world, asked[index], index, costs, after_a_fault=phase.fault is not None)
-            found[index] = dial, ways
-            said = (because(Case(facts, asked[index], dial, answer, trace)) for answer, trace in ways)
-            reasons[index] = next(filter(None, said), "")
-            if progress:
-                progress(len(found), len(asked))
-    for index in range(len(asked)):
-        dial, (first, *others) = found[index]
-        prediction.dials.append(dial)
-        prediction.answers.append(first[0])
-        prediction.traces.append(first[1])
+        with spared():
+            made = share_out(phase.questions, partial(ask, facts), jobs or worth(len(phase.questions)), done)
+        found.update(zip(phase.questions, made, strict=True))
+    for one in (found[index] for index in range(len(asked))):
+        (answer, trace), *others = one.ways
+        prediction.dials.append(one.dial)
+        prediction.answers.append(answer)
+        prediction.traces.append(trace)
         prediction.others.append(others)
-        prediction.reasons.append(reasons[index])
+        prediction.reasons.append(one.reason)
     return prediction
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that was asked: its dial, all its ways, and why it fails."""
+
+    dial: Dial
+    ways: list[tuple[Answer, Trace]]
+    reason: str
+
+
+def _asked(
+    world: World, facts: Facts, question: Question, index: int, costs: CostModel | None, traces: bool
+) -> Asked:
+    """With `traces` False the ways' traces are empty: each has been read when the next one is made."""
+    dial, ways, kept, reason = None, _ask(world, question, index, costs, facts.fault is not None), [], ""
+    for dial, answer, trace in ways:
+        reason = reason or because(Case(facts, question, dial, answer, trace))
+        kept.append((answer, trace if traces else Trace()))
+    assert dial is not None
+    return Asked(dial, kept, reason)
+
+
 def _ask(
-    world: World, question: Question, index: int, costs: CostModel | None, *, after_a_fault: bool
-) -> tuple[Dial, list[tuple[Answer, Trace]]]:
-    """The dial and all its ways. A fault may leave nobody who asks, or nothing to dial, and an engine may not publish
-    what the file does: that is an answer as well."""
+    world: World, question: Question, index: int, costs: CostModel | None, after_a_fault: bool
+) -> Iterator[tuple[Dial, Answer, Trace]]:
+    """The dial with each of its ways. A fault may leave nobody who asks, or nothing to dial, and an engine may not
+    publish what the file does: that is an answer as well."""
     if not world.runs(question.source):
-        return not_dialled(question, world.spec, index), [(Answer(Outcome.NOT_RUNNING), Trace())]
+        yield not_dialled(question, world.spec, index), Answer(Outcome.NOT_RUNNING), Trace()
+        return
     try:
         dial = world.dial(question, index)
     except SpecError as error:
         if not after_a_fault and not isinstance(error, NothingToDial):
             raise
-        nothing = Answer(Outcome.NO_TARGET, detail=error.problem)
-        return not_dialled(question, world.spec, index), [(nothing, Trace())]
-    try:
-        return dial, _ways(world, dial, costs)
-    except SpecError as error:
-        raise SpecError(error.problem, where=f"question {question}", mend=error.mend) from None
-
-
-def _ways(world: World, dial: Dial, costs: CostModel | None) -> list[tuple[Answer, Trace]]:
-    """The question, run once for each way in which its draws may fall."""
-    ways: list[tuple[Answer, Trace]] = []
+        yield not_dialled(question, world.spec, index), Answer(Outcome.NO_TARGET, detail=error.problem), Trace()
+        return
     wanted: list[int] | None = []
-    while wanted is not None and len(ways) < MAX_WAYS:
-        answer, trace = world.ask(dial, costs, wanted)
-        ways.append((honest(world, dial, answer, trace), trace))
+    for _ in range(MAX_WAYS):
+        if wanted is None:
+            return
+        try:
+            answer, trace = world.ask(dial, costs, wanted)
+        except SpecError as error:
+            raise SpecError(error.problem, where=f"question {question}", mend=error.mend) from None
+        yield dial, honest(world, dial, answer, trace), trace
         wanted = world.draws.next()
-    return ways

@@ -66,7 +66,7 @@ class Facts:
     """The facts of a world at one moment."""
 
     def __init__(self, world: World, fault: Fault | None = None) -> None:
-        self.world = world
+        self.world, self.fault = world, fault
         self.since = f" since {fault.kind} {fault.host} (fault {fault.name})" if fault is not None else ""
         """What went wrong last, and may have been mended."""
 

@@ -362,3 +362,20 @@ def test_what_a_file_beside_says_wrongly_is_one_line_with_its_place(compose: str
     assert "hopcast.yaml:2: services.wbe: unknown service 'wbe'; did you mean 'web'?" in refused(
         run("predict", compose, "--with", str(tmp_path / "hopcast.yaml")))
     assert "no such file" in refused(run("predict", compose, "--with", str(tmp_path / "hopcat.yaml")))
+
+
+def test_predicting_imports_neither_the_live_half_nor_what_draws_and_fits(compose: str) -> None:
+    typed = f"from experiments.cli import app\napp(['predict', {compose!r}, '--json'], standalone_mode=False)"
+    after = "import atexit, sys\natexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))\n"
+    done = subprocess.run([sys.executable, "-c", after + typed], cwd=ROOT, capture_output=True, text=True, check=False)
+    loaded = set(done.stderr.split())
+    assert json.loads(done.stdout)["questions"]
+    assert "sim.predict" in loaded
+    assert not loaded & {"scapy", "docker", "pyroute2", "matplotlib", "numpy", "scipy", "live", "experiments.verify"}
+
+
+def test_several_processes_print_the_same_bytes(compose: str) -> None:
+    for flags in ((), ("--json",)):
+        one, two = (run("predict", compose, "-j", jobs, *flags) for jobs in ("1", "2"))
+        assert one.exit_code == two.exit_code == 0 and one.stdout == two.stdout and one.stderr == two.stderr
+    assert "--jobs" in refused(run("predict", compose, "-j", "-1"))

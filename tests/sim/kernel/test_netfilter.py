@@ -219,3 +219,16 @@ def test_conntrack_knows_the_port_that_was_dialled_before_dnat() -> None:
     packet = Packet(ip=IPv4(ip("10.0.0.9"), HOST, Proto.UDP), l4=Udp(1, 53))
     run(made, Hook.PREROUTING, packet, indev="eth0")
     assert not run(made, Hook.FORWARD, packet)[0].accepted
+
+
+def test_ports_are_drawn_anew_from_the_start_once_connections_are_forgotten() -> None:
+    made = netfilter("-t nat -A POSTROUTING -p tcp -j MASQUERADE --random")
+    drawn = []
+    for _ in range(2):
+        packet = syn()
+        run(made, Hook.PREROUTING, packet, indev="eth0")
+        run(made, Hook.POSTROUTING, packet, outdev="eth1")
+        assert packet.l4 is not None
+        drawn.append(packet.l4.sport)
+        made.flush_conntrack()
+    assert drawn[0] == drawn[1] != 40000
