@@ -5,6 +5,9 @@ Sniffers stand at every interface of every host, client and container; where fau
 conntrack), as the prediction starts from cold ones; after it the capture goes on until the wire has been quiet for
 `SETTLE` seconds. A question of which frames were lost, by the capture or by a cable, is asked again, from cold.
 
+A TCP question with a body is asked while no device takes TCP's writes whole (TSO off), for these could not be told from
+their segments.
+
 A TCP question in which a program was late for the kernel's own timers (`live/lateness.py`) is asked again, and of its
 attempts the one with fewest frames counts; one in which somebody was late each time says so (`Observation.late`).
 
@@ -17,11 +20,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from experiments.measurement import Measurement, Observation
 from experiments.watch import Watch
-from live import faults, features, names, needs, pinned, rules, where
+from live import faults, features, names, needs, offloads, pinned, rules, where
 from live.deploy import deploy
 from live.deployment import Deployment
 from live.frames import Frames
@@ -115,10 +119,13 @@ class Running:
             if not phase.questions:
                 continue
             watch = self._watching()
-            for index in phase.questions:
-                progress(str(questions[index]), len(found), len(questions))
-                found[index] = _ask(self.deployment, questions[index], index, watch, self.lab.frames_lost)
-                found[index].points = [f"{point.label}:{point.device}" for point in watch.points]
+            cutting = any(questions[index].body for index in phase.questions)
+            places = [(Path(point.netns), point.ifname) for point in watch.points if cutting and point.device != "lo"]
+            with offloads.switched(places, tso=False):
+                for index in phase.questions:
+                    progress(str(questions[index]), len(found), len(questions))
+                    found[index] = _ask(self.deployment, questions[index], index, watch, self.lab.frames_lost)
+                    found[index].points = [f"{point.label}:{point.device}" for point in watch.points]
         observations = [found[index] for index in range(len(questions))]
         points = sorted({point for seen in observations for point in seen.points})
         stage.over("questions")

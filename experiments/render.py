@@ -58,7 +58,8 @@ def asked(question: Question) -> str:
     port = f":{question.port}" if question.port else ""
     how: list[str] = [question.probe if question.probe != "tcp" or not question.port else ""]
     size = question.size if question.size != Question.model_fields["size"].default else 0
-    how += [f"{size} bytes" if size else "", "DF" if question.df else ""]
+    how += [f"{size} bytes" if size else f"with {question.body} bytes" if question.body else "",
+            "DF" if question.df else ""]
     at = f" at {question.at}" if question.at else ""
     how += ["by name" if question.by == "name" else "", f"published{at}" if question.published else ""]
     how += [f"during {question.during}" if question.during else "", f"after {question.after}" if question.after else ""]

@@ -61,6 +61,8 @@ def dial_address(dial: Dial, address: str) -> Answer:
             paused = dial.pause if dial.probe == "tcp" else 0.0
             return Answer(Outcome.REACHED, address, served_by, seen_as, rtt=time.monotonic() - start - paused)
         except OSError as error:
+            if dial.body:  # what is still on its way is given up, or it would go out again amid other questions
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return _failure(sock, error, address)
 
 
@@ -90,7 +92,7 @@ def _tcp(sock: socket.socket, dial: Dial, address: str, end: float) -> tuple[str
     if poll.poll(dial.pause * 1000):  # nobody speaks before the question: it is a reset, or the end
         sock.recv(1)
         raise ConnectionResetError(errno.ECONNRESET, "the connection was closed before the question was asked")
-    sock.send(QUESTION)
+    sock.sendall(bytes(max(0, dial.body - len(QUESTION))) + QUESTION)
     said = b""
     while b"\n" not in said:
         _wait(sock, select.POLLIN, end)

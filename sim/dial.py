@@ -65,6 +65,7 @@ def dial(
         source_port=source_port,
         size=question.size,
         df=question.df,
+        body=question.body,
         timeout=question.timeout,
     )
 

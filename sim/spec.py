@@ -93,6 +93,9 @@ class Question(Model):
     """Bytes of a ping's payload; the datagram is 28 larger."""
     df: bool = False
     """Forbid fragments, as `ping -M do`. Else a ping that is larger than the MTU goes out in parts."""
+    body: int = Field(default=0, ge=0, le=65535)
+    """Bytes of a tcp probe's request, which is padded to that; 0: as short as it is. It must go out at once:
+    five segments, as a new connection does."""
     timeout: float = Field(default=1.5, gt=0, le=60)
     comment: str = ""
     group: str = ""
@@ -105,7 +108,7 @@ class Question(Model):
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
         how = " by name" if self.by == "name" else ""
-        size = f" of {self.size} bytes" if self.size != 56 else ""
+        size = f" of {self.size} bytes" if self.size != 56 else f" with {self.body} bytes" if self.body else ""
         at = f" at {self.at}" if self.at else ""
         when = f", during {self.during}" if self.during else f", after {self.after}" if self.after else ""
         return (f"{self.source} -> {self.target}{port} {self.probe}{size}{', DF' if self.df else ''}{how}"
@@ -127,6 +130,7 @@ class Dial(Model):
     source_port: int = 20000
     size: int = 56
     df: bool = False
+    body: int = 0
     timeout: float = 1.5
     pause: float = 0.02
     """Seconds between the handshake of a tcp question and its request: long enough for a docker-proxy that finds nobody

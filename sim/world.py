@@ -73,6 +73,8 @@ class World:
     """None where the hosts are engines of their own."""
     linux: tuple[int, int] = LATEST
     sniffed: bool = False
+    cutting: bool = False
+    """Devices have no segmentation offload."""
     draws: Draws = field(default_factory=Draws)
     """What the question that runs draws, and drew; all namespaces draw from these."""
     _serving: Serving | None = None
@@ -82,6 +84,7 @@ class World:
 
     def new_netns(self, label: str) -> Netns:
         netns = self.namespaces[label] = Netns(label, self.linux, self.draws)
+        netns.tso = not self.cutting
         return netns
 
     def changed(self) -> None:
@@ -191,10 +194,19 @@ class World:
         """Run one question from cold caches: how it ended, and every step on the way. `wanted`: what is drawn on the
         way; `draws` has heard of it afterwards."""
         self.draws.begin(wanted)
+        self._cut(bool(dial.body))
         fabric = self.fabric(costs)
         asker = fabric.spawn(probe(fabric, self.netns_of(dial.source), dial, self.files_of(dial.source)))
         answer: Answer = fabric.run(asker, LINGER + LAST_WORDS * self.spec.flight)
         return answer, fabric.trace()
+
+    def _cut(self, cutting: bool) -> None:
+        """Devices cut TCP's writes for who asks with a body, as the lab's then do: a write on the wire as a whole could
+        not be told from its segments."""
+        if cutting != self.cutting:
+            self.cutting = cutting
+            for netns in self.namespaces.values():
+                netns.tso = not cutting
 
     def fabric(self, costs: CostModel | None = None, *, serving: Serving = "answer") -> Fabric:
         """A clock at 0, cold caches, and every program listening."""

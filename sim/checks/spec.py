@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from sim.spec import Attachment, Container, Listener, Question, Spec
 
 
+SHORTEST = len(b"hopcast?\n")
+"""Bytes of the shortest request."""
+
+
 def check_spec(spec: Spec) -> None:
     """Everything that objects of a Spec say of each other. Raises SpecError."""
     unique((n.name for n in spec.networks), "two networks are named", "networks")
@@ -110,7 +114,11 @@ def check_question(spec: Spec, question: Question, where: str = "question") -> N
             f"ping has no port, {question.port} was given", where=where, mend="leave the port out, or probe tcp"
         )
     if question.probe != "ping" and (question.df or question.size != 56):
-        raise SpecError("size and df are for pings", where=where, mend="leave them out, or probe ping")
+        raise SpecError("df is for pings, and size for pings and tcp", where=where, mend="leave it out, or probe ping")
+    if question.body and question.probe != "tcp":
+        raise SpecError("a body is a tcp request's", where=where, mend="leave it out, or probe tcp")
+    if 0 < question.body < SHORTEST:
+        raise SpecError(f"a request has {SHORTEST} bytes at least", where=where, mend="give more, or leave size out")
     asker = spec.client(question.source)
     if asker is not None and asker.everywhere and question.by == "name":
         raise SpecError(f"{question.source} asks no name server of this topology", where=where, mend="ask by ip")

@@ -74,14 +74,15 @@ def _tcp(fabric: Fabric, netns: Netns, dial: Dial, address: int) -> Process:
         yield fabric.call(sock.close(fabric.now))
         return Answer(Outcome.RESET, dotted(address))
     asked = fabric.now
-    yield fabric.call(sock.send(REQUEST, asked))
+    yield fabric.call(sock.send(bytes(max(0, dial.body - len(REQUEST))) + REQUEST, asked))
     while not sock.inbox and not sock.error and not sock.eof and _left(fabric, deadline):
         yield fabric.ready(sock, _left(fabric, deadline))
     text = b"".join(sock.inbox).decode()
     sock.inbox.clear()
     yield fabric.note(Kind.RECEIVE, netns.label)
     rtt = connected + fabric.now - asked
-    yield fabric.call(sock.close(fabric.now))
+    # What is still on its way of a body is given up, or it would go out again in the midst of other questions.
+    yield fabric.call(sock.close(fabric.now, abort=bool(dial.body) and not text))
     if not text:
         hung_up = Outcome.RESET if sock.error or sock.eof else Outcome.TIMEOUT
         return Answer(hung_up, dotted(address))

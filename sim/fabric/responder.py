@@ -31,11 +31,11 @@ def tcp_responder(fabric: Fabric, netns: Netns, label: str, port: int, address: 
 
 def _serve(fabric: Fabric, connection: TcpSocket, label: str) -> Process:
     assert connection.remote is not None
-    got = 0
-    while got < len(REQUEST):
+    got = b""
+    while not got.endswith(REQUEST):
         while connection.inbox:
-            got += len(connection.inbox.popleft())
-        if got < len(REQUEST):
+            got += connection.inbox.popleft()
+        if not got.endswith(REQUEST):
             if connection.eof or connection.error:
                 break
             yield fabric.ready(connection)

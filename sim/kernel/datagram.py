@@ -74,7 +74,7 @@ class UdpSocket(DatagramSocket):
         self.inbox.append((packet.payload, packet.ip.src, packet.l4.sport, packet.ip.dst))
         yield from self.wake()
 
-    def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
+    def icmp_error(self, outcome: Outcome, fatal: bool, now: float, *, mtu: int = 0) -> Effects:
         if self.remote is not None:  # an unconnected UDP socket never hears of errors (__udp4_lib_err)
             yield from super().icmp_error(outcome, fatal or self.recverr, now)
 
@@ -111,5 +111,5 @@ class PingSocket(DatagramSocket):
         self.inbox.append(packet.ip.src)
         yield from self.wake()
 
-    def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
+    def icmp_error(self, outcome: Outcome, fatal: bool, now: float, *, mtu: int = 0) -> Effects:
         yield from super().icmp_error(outcome, True, now)

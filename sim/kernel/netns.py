@@ -40,6 +40,8 @@ class Netns:
             label, is_local=self.is_local, address_of=self.address_of, is_broadcast=self.is_broadcast)
         self.ipvs = Ipvs(self)
         self.draws = draws or Draws()
+        self.tso = True
+        """Devices take TCP's writes whole, as with segmentation offload; else they are cut at the MSS."""
         self.nameservers: list[str] = []
         self.search: list[str] = []
         self.resolv_options: list[str] = []

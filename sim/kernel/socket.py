@@ -48,8 +48,8 @@ class Socket:
     def receive(self, packet: Packet, now: float) -> Effects:
         raise NotImplementedError
 
-    def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
-        """An ICMP error quotes a packet of this socket's."""
+    def icmp_error(self, outcome: Outcome, fatal: bool, now: float, *, mtu: int = 0) -> Effects:
+        """An ICMP error quotes a packet of this socket's. `mtu`: of the next hop, where that was too small."""
         if fatal:
             self.error = outcome
             yield from self.wake()
@@ -231,7 +231,7 @@ class SocketTable:
             outcome, fatal = icmp.ERRNO.get(message.code, (Outcome.HOST_UNREACHABLE, False))
             if message.type == IcmpType.TIME_EXCEEDED:
                 outcome, fatal = Outcome.HOST_UNREACHABLE, False
-            yield from sock.icmp_error(outcome, fatal, now)
+            yield from sock.icmp_error(outcome, fatal, now, mtu=message.mtu)
 
     def _sender_of(self, quoted: Packet) -> Socket | None:
         """Whose packet does an ICMP error quote?"""

@@ -3,7 +3,9 @@
 Sequence numbers are relative: each side's SYN is 0. What a state does with a segment is `receive`; who may go where is
 a table in `tcp_states.py`.
 Data is acknowledged at once, as a young connection does (quickack mode), a FIN by the own FIN or after 40 ms.
-Left out: windows and congestion control, selective acknowledgements, urgent data, simultaneous open.
+Where no device takes a write whole (`Netns.tso` False), it leaves in segments of the MSS (`tcp_segments.py`), which a
+smaller path MTU that ICMP tells makes smaller, and what is lost is sent again as `tcp_recovery.py` says.
+Left out: windows and congestion control, urgent data, simultaneous open.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Generator
 from sim.kernel.effects import CoarseTimer, Effect, Effects, Lock, Timer
 from sim.kernel.netns import Netns
 from sim.kernel.socket import Socket
+from sim.kernel.tcp_recovery import RETRIES, Recovery
+from sim.kernel.tcp_segments import check_length, cut, cut_anew
 from sim.kernel.tcp_states import ON_CLOSE, ON_FIN, ON_FIN_ACKED, RESET_BY_ABORT, Segment, State
 from sim.packet import IPv4, Packet, Proto, Tcp, TcpFlag
 from sim.trace import Kind, Outcome, Step
@@ -31,8 +35,8 @@ SYN_OPTIONS, OPTIONS = 20, 12
 a reset for nobody's segment has none."""
 SYN_RETRIES = "net.ipv4.tcp_syn_retries"
 """How often a SYN is repeated, besides those with linear timeouts."""
-RETRIES = 6
-"""After so many the model gives up on what is no SYN."""
+HEADERS = 20 + 20
+"""IPv4's and TCP's, without options: what the MSS of a SYN leaves out."""
 
 
 class TcpSocket(Socket):
@@ -45,6 +49,17 @@ class TcpSocket(Socket):
         self.state = State.CLOSED
         self.snd_nxt = self.rcv_nxt = self.acked = 0
         self.unacked: deque[Segment] = deque()
+        self.recovery = Recovery(self)
+        """Of writes that are cut into segments."""
+        self.held = TcpFlag(0)
+        """A FIN that waits until what was lost is acknowledged."""
+        self.early: dict[int, bytes] = {}
+        """Data behind a hole, by its sequence number."""
+        self.peer_mss = 0
+        self.path_mtu = 0
+        """As ICMP told; 0: nothing."""
+        self.told_mtu = 0
+        """By an error that came while a system call had the socket."""
         self.eof = False
         self.rtt = 0.0
         """Of the handshake, in seconds; 0 until it is known."""
@@ -116,29 +131,77 @@ class TcpSocket(Socket):
         self.locked = False
         while self.backlog:
             yield from self.receive(self.backlog.popleft(), now)
+        yield from self._mtu_reduced(now)
 
     # sending
 
     def _send(self, flags: TcpFlag, payload: bytes, now: float) -> Effects:
-        segment = Segment(self.snd_nxt, flags, payload)
-        self.snd_nxt = segment.end
-        self.unacked.append(segment)
-        yield from self._transmit(segment, now)
+        if self.netns.tso or flags & TcpFlag.SYN:
+            segment = Segment(self.snd_nxt, flags, payload)
+            self.snd_nxt = segment.end
+            self.unacked.append(segment)
+            yield from self._transmit(segment, now)
+        elif self.recovery.blocked:
+            self.held = flags
+        else:
+            check_length(payload, self._mss())
+            for segment in cut(self.snd_nxt, flags, payload, self._mss()):
+                self.snd_nxt = segment.end
+                self.unacked.append(segment)
+                yield from self.put_out(segment, now)
+            yield from self.recovery.sent(self.rtt)
 
-    def _transmit(self, segment: Segment, now: float) -> Effects:
+    def _mtu(self) -> int:
+        """Of the way to the peer, as far as it is known here."""
+        assert self.remote is not None
+        route = self.netns.ip.route(self.remote[0])
+        mtu = self.netns.device(route.dev).mtu if route else 0xFFFF
+        return min(mtu, self.path_mtu or mtu)
+
+    def _mss(self) -> int:
+        """Bytes of data in a segment (`tcp_current_mss`)."""
+        own = self._mtu() - HEADERS
+        return min(own, self.peer_mss or own) - OPTIONS
+
+    def _mtu_reduced(self, now: float) -> Effects:
+        """`tcp_v4_mtu_reduced`: what is too large for the path goes out again, smaller."""
+        told, self.told_mtu = self.told_mtu, 0
+        if not told or self.netns.tso or self.remote is None or told >= self._mtu():
+            return
+        self.path_mtu = told
+        anew = list(cut_anew(self.unacked, self._mss()))
+        self.unacked = deque(segment for segment, _ in anew)
+        for segment, again in anew:
+            if again:
+                yield from self.put_out(segment, now)
+        yield from self.recovery.again()
+
+    def put_out(self, segment: Segment, now: float) -> Effects:
+        """A segment, once."""
         segment.tries += 1
         # what still waits for ARP in the own namespace is not sent again (`skb_still_in_host_queue`)
         if segment.packet is None or not self.netns.holds(segment.packet):
             segment.sent, segment.packet = now, self._packet(segment.seq, segment.flags, segment.payload)
             yield from self._output(segment.packet, now)
 
+    def give_up(self) -> Effects:
+        """Nobody has answered for too long."""
+        self.error = Outcome.TIMEOUT
+        self._gone()
+        yield from self.wake()
+
+    def first_timeout(self) -> float:
+        """Of data, seconds: tcp_rtt_estimator's first sample."""
+        return self.rtt + max(2 * self.rtt, MIN_RTO)
+
+    def _transmit(self, segment: Segment, now: float) -> Effects:
+        yield from self.put_out(segment, now)
+
         def again(later: float) -> Effects:
             if segment not in self.unacked or self.state is State.CLOSED:
                 return
             if segment.tries > self._retries():
-                self.error = Outcome.TIMEOUT
-                self._gone()
-                yield from self.wake()
+                yield from self.give_up()
                 return
             yield from self._transmit(segment, later)
 
@@ -153,7 +216,7 @@ class TcpSocket(Socket):
     def _rto(self, segment: Segment) -> float:
         if segment.flags & TcpFlag.SYN:
             return SYN_RTO * 2.0 ** self._backoff(segment)
-        return (self.rtt + max(2 * self.rtt, MIN_RTO)) * 2.0 ** (segment.tries - 1)  # tcp_rtt_estimator's first sample
+        return self.first_timeout() * 2.0 ** (segment.tries - 1)
 
     def _backoff(self, segment: Segment) -> int:
         """How often a SYN's timeout has doubled."""
@@ -167,6 +230,8 @@ class TcpSocket(Socket):
             l4=Tcp(self.port, self.remote[1], flags, seq, self.rcv_nxt if flags & TcpFlag.ACK else 0),
             payload=payload, csum="valid" if self.minisock else "partial", departs=not self.minisock,
             options=SYN_OPTIONS if flags & TcpFlag.SYN else OPTIONS,
+            mss=self._mtu() - HEADERS if flags & TcpFlag.SYN else 0,
+            sack=tuple((seq, seq + len(data)) for seq, data in sorted(self.early.items())),
         )
 
     def _emit(self, seq: int, flags: TcpFlag, payload: bytes, now: float) -> Effects:
@@ -198,11 +263,15 @@ class TcpSocket(Socket):
                 yield from self._accept(packet, tcp, now)
             return
         if tcp.flags & TcpFlag.RST:
+            edge = max((seq + len(data) for seq, data in self.early.items()), default=self.rcv_nxt)
+            if self.state not in (State.SYN_SENT, State.SYN_RECV) and tcp.seq not in (self.rcv_nxt, edge):
+                yield from self._ack(now)  # "challenge ACK", RFC 5961: a reset behind a hole may be forged
+                return
             yield from self._reset()
             return
         if self.state is State.SYN_SENT:
             if tcp.flags & TcpFlag.SYN and tcp.flags & TcpFlag.ACK:
-                self.rcv_nxt = tcp.seq + 1
+                self.rcv_nxt, self.peer_mss = tcp.seq + 1, packet.mss
                 self._acknowledged(tcp.ack, now)
                 self.state = State.ESTABLISHED
                 yield from self._ack(now)
@@ -214,6 +283,10 @@ class TcpSocket(Socket):
             else:
                 yield from self._ack(now)
             return
+        if packet.sack:
+            for segment in self.unacked:
+                segment.sacked |= any(first <= segment.seq and segment.end <= last for first, last in packet.sack)
+            yield from self.recovery.selectively()
         if tcp.flags & TcpFlag.ACK:
             yield from self._on_ack(tcp.ack, now)
         yield from self._on_data(packet, tcp, now)
@@ -222,7 +295,7 @@ class TcpSocket(Socket):
         assert packet.ip is not None
         child = TcpSocket(self.netns, packet.ip.dst, self.port)
         child.remote, child.listener = (packet.ip.src, tcp.sport), self
-        child.rcv_nxt = tcp.seq + 1
+        child.rcv_nxt, child.peer_mss = tcp.seq + 1, packet.mss
         child.state = State.SYN_RECV
         self.netns.sockets.connect(child)
         yield from child._send(TcpFlag.SYN | TcpFlag.ACK, b"", now)
@@ -238,7 +311,13 @@ class TcpSocket(Socket):
         return fin
 
     def _on_ack(self, ack: int, now: float) -> Effects:
+        before = len(self.unacked)
         fin_acked = self._acknowledged(ack, now)
+        if not self.netns.tso and len(self.unacked) < before:
+            yield from self.recovery.acknowledged()
+            if self.held and not self.unacked:
+                flags, self.held = self.held, TcpFlag(0)
+                yield from self._send(flags, b"", now)
         if self.state is State.SYN_RECV and not self.unacked:
             self.state = State.ESTABLISHED
             if self.listener is not None:
@@ -254,11 +333,16 @@ class TcpSocket(Socket):
         if not packet.payload and not fin:
             return
         if tcp.seq != self.rcv_nxt:  # a repeat, or a hole: say what we have
+            if tcp.seq > self.rcv_nxt and packet.payload and not fin:
+                self.early[tcp.seq] = packet.payload
             yield from self._ack(now)
             return
         self.rcv_nxt += len(packet.payload) + fin
         if packet.payload:
             self.inbox.append(packet.payload)
+        while self.rcv_nxt in self.early:
+            self.inbox.append(self.early.pop(self.rcv_nxt))
+            self.rcv_nxt += len(self.inbox[-1])
         if fin:
             self.eof = True
             self.state = ON_FIN.get(self.state, self.state)
@@ -274,12 +358,16 @@ class TcpSocket(Socket):
         self._gone()
         yield from self.wake()
 
-    def icmp_error(self, outcome: Outcome, fatal: bool, now: float) -> Effects:
+    def icmp_error(self, outcome: Outcome, fatal: bool, now: float, *, mtu: int = 0) -> Effects:
         """In SYN-SENT any unreachable ends the connect; later only retransmission decides (`tcp_v4_err`). A smaller
         path MTU is no error, the next segments are smaller. But first, where host or network can't be reached, one
         doubling of the timeout is taken back, and a SYN that is then overdue goes out (`tcp_ld_RTO_revert`, RFC 6069).
         """
-        if self.state is State.SYN_SENT and outcome is not Outcome.TOO_LARGE:
+        if outcome is Outcome.TOO_LARGE:
+            self.told_mtu = mtu
+            if not self.locked:
+                yield from self._mtu_reduced(now)
+        elif self.state is State.SYN_SENT:
             syn = self.unacked[0]
             late = now - syn.sent - SYN_RTO * 2.0 ** (self._backoff(syn) - 1)
             if outcome in (Outcome.HOST_UNREACHABLE, Outcome.NET_UNREACHABLE) and self._backoff(syn) and late >= 0:

@@ -44,6 +44,10 @@ class Segment:
     sent: float = 0.0
     packet: Packet | None = None
     """As it was last sent."""
+    follows: bool = False
+    """Sent with the one before by one write: a time-out is the first one's."""
+    sacked: bool = False
+    """The peer has it, behind a hole."""
 
     @property
     def end(self) -> int:

@@ -76,6 +76,10 @@ class Packet:
     """Bytes of TCP options: part of the packet's size, and so of what encloses it."""
     # skb metadata: not on the wire, not compared
     mark: int = 0
+    mss: int = 0
+    """What a SYN says of the largest segment that its sender takes; 0: nothing."""
+    sack: tuple[tuple[int, int], ...] = ()
+    """What an acknowledgement says of data behind a hole: ranges of sequence numbers, without the second."""
     sealed: Packet | None = None
     """What the ciphertext behind an ESP header is: for the ends of a security association, not for sniffers. Also the
     whole frame of which the first fragment of a VXLAN datagram shows the beginning."""
@@ -105,6 +109,7 @@ class Packet:
         clone.mark, clone.ct, clone.nf_bridge, clone.pkt_type = self.mark, self.ct, self.nf_bridge, self.pkt_type
         clone.departs, clone.ipvs, clone.largest = self.departs, self.ipvs, self.largest
         clone.sealed, clone.secpath = self.sealed, self.secpath
+        clone.mss, clone.sack = self.mss, self.sack
         return clone
 
     def snapshot(self) -> Packet:

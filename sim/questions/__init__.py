@@ -44,6 +44,8 @@ WANTED = {
 }
 """Words that want one behind them: its form, and what it is."""
 NOT_SAID = {"before": "a question that names no fault is asked before; `around FAULT` asks before, during and after it"}
+BODY_TIMEOUT = 2.0
+"""Seconds to wait for an answer to a request with a body: TCP's third time-out falls on one and a half."""
 SCHEMES = {"http": 80, "https": 443, "tcp": 0, "udp": 0}
 
 
@@ -131,6 +133,9 @@ def ask(
     probe = probe or protocol or ("tcp" if port else "ping")
     if protocol and probe not in (protocol, "ping"):
         raise SpecError(f"{target!r} is a {protocol} port, and the probe is {probe}", mend=f"probe {protocol}")
+    if probe == "tcp" and "size" in more:
+        more["body"] = more.pop("size")
+        more.setdefault("timeout", BODY_TIMEOUT)
     service = spec.swarm_service(name)
     box = spec.container(name) if service is None else None
     known_machine = spec.host(name) is not None or spec.client(name) is not None
