@@ -25,6 +25,7 @@ from experiments.project_options import Project, reads_project
 from experiments.terminal import Text, on_stderr, say, say_notes, show, show_json, terminal
 from sim import questions
 from sim.compose import check as check_project
+from sim.compose.document import PLACE
 from sim.errors import LabError, PlumbError, SpecError
 from sim.fabric.costs import CostModel
 from sim.predict import Prediction
@@ -78,7 +79,7 @@ def forecast_of(spec: Spec, **how: Any) -> Prediction:
     except PlumbError as error:
         raise PlumbError(error.refusal, where=_place(spec, error.where), mend=error.mend) from None
     except SpecError as error:
-        if error.where.startswith(spec.file):
+        if PLACE.match(error.where):
             raise
         raise SpecError(error.problem, where=_place(spec, error.where), mend=error.mend) from None
 

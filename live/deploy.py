@@ -112,5 +112,6 @@ def body(box: Container) -> dict[str, Any]:
 
 
 def _aliases(attachment: Attachment, box: Container) -> list[str]:
-    service = [box.service] if box.service and attachment.network != DEFAULT_NETWORK else []
+    named = box.service and attachment.service_name and attachment.network != DEFAULT_NETWORK
+    service = [box.service] if named else []
     return list(dict.fromkeys([*attachment.aliases, *service]))

@@ -63,6 +63,8 @@ class Attachment(Model):
     network: str
     """Network.name"""
     aliases: tuple[str, ...] = ()
+    service_name: bool = True
+    """Its service's name is one of them. Not with Compose's `network_mode: NETWORK`, which passes no aliases."""
     ipv4_address: Address = ""
     mac_address: Mac = ""
 

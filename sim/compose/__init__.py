@@ -1,20 +1,23 @@
-"""A Compose file -> a Spec: what the file says about networking, and nothing that it doesn't.
+"""A Compose project -> a Spec: what its files say about networking, and nothing that they don't.
 
-Follows the Compose specification as `docker compose up` (v2) reads it: interpolation from the environment and `.env`,
-`x-` extensions, anchors, profiles, scale, the project's name (COMPOSE_PROJECT_NAME, else `name`, else the folder's).
+Files are found and merged as `docker compose` (v2) does it: `open_project` is what `docker compose config` prints, each
+value with its file and line. `spec_of` understands it.
+
 Networks are made in this order: external ones, which exist before; the project's default network, if a service is on
-it; the others that are used, as the file lists them. (Compose ranges over a Go map there, so its own order differs from
+it; the others that are used, as the files list them. (Compose ranges over a Go map there, so its own order differs from
 run to run; one had to be chosen, for the subnets of the pool depend on it.) Services start in the order of
-`sim/compose/services.py`. Keys that can't change a packet's fate are not read, and said once in `Spec.notes`; a key
-that Compose doesn't know, or that the model doesn't cover, is a SpecError with file, line and key.
+`sim/compose/services.py`. Keys that can't change a packet's fate are not read, and said once in `Spec.notes`; what the
+model doesn't cover is a SpecError with file, line and key.
 
     load("compose.yaml").questions      # x-hopcast's, or a default set
     loads("services: {web: {image: nginx}}").networks
 
 A file for `docker stack deploy` is read as that (`stack`).
 
-The parts: `document` (YAML with lines), `interpolation`, `keys` (which key matters), `ports`, `networks`, `services`,
-`containers`, `stack`, `extension`, `asked` and `with_files` (x-hopcast).
+The parts of reading: `files` (which ones), `dotenv`, `document` (YAML with lines), `interpolation`, `project`
+(`extends`, `include`, the order of it all), `merge`, `schema` (with `shapes`), `canonical` and `short_ports` (long
+forms), `normal` (what Compose adds), `consistency`. Of understanding: `keys` (which key matters), `ports`, `networks`,
+`services`, `containers`, `stack`, `extension`, `asked` and `with_files` (x-hopcast).
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from sim.compose.interpolation import Variables
 from sim.compose.networks import is_external, read_network
 from sim.compose.ports import HostPortRanges
 from sim.compose.project import Project, read_project
-from sim.compose.services import Service, in_start_order, read_service
+from sim.compose.services import Service, in_start_order, join, read_service
 from sim.compose.stack import decide, deploy
 from sim.compose.surroundings import gateways_of_nobody
 from sim.compose.underlay import addresses_at_risk
@@ -126,6 +129,7 @@ def spec_of(read: Project) -> Spec:
     stacked = decide(extension.get("stack"), services, declared, notes)
     check(read, stack=stacked)
     order = in_start_order(services)
+    join({name: service for name, service in services.items() if not service.swarm}, declared)
     networks = _networks(declared, root, services, project, notes, stacked)
     plain = [service for service in order if not service.swarm]
     names = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
@@ -258,6 +262,8 @@ def _said_once(
     if assumed:
         said = [f"{s.name} on {', '.join(str(p.port) for p in image_listens(s))}" for s in assumed]
         notes.append(f"assumed from the image: {'; '.join(said)} (x-hopcast: {{listens: […]}} says otherwise)")
+    if bare := [s.name for s in order if not {"image", "build", "provider"} & set(s.item.mapping())]:
+        notes.append(f"neither an image nor a build, which docker compose refuses: {', '.join(bare)}")
     if variables.unset:
         notes.append(f"variables that are not set, taken as empty: {', '.join(variables.unset)}")
     return notes

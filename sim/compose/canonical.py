@@ -127,13 +127,14 @@ def _float(item: Item) -> Item:
     if not isinstance(item.value, str) or isinstance(item.value, Decimal):
         return item
     try:
-        float(item.value)
+        number = float(item.value)
     except ValueError:
         item.fail(f"{item.value!r} is not a number", "write digits alone")
-    return item.holding(Decimal(item.value))
+    return item.holding(int(number) if number.is_integer() else Decimal(item.value))
 
 
-def _boolean(item: Item) -> Item:
+def boolean(item: Item) -> Item:
+    """True or false, where a text says it. Raises SpecError."""
     if not isinstance(item.value, str):
         return item
     if item.value.lower() not in TRUE | FALSE:
@@ -150,13 +151,13 @@ CASTS: dict[str, Form] = {
         "ports.[].target", "scale", "ulimits.*", "ulimits.*.hard", "ulimits.*.soft")},
     **{_SERVICE + key: _float for key in (
         "cpu_percent", "cpus", "deploy.update_config.max_failure_ratio", "deploy.rollback_config.max_failure_ratio")},
-    **{_SERVICE + key: _boolean for key in (
+    **{_SERVICE + key: boolean for key in (
         "init", "healthcheck.disable", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty",
         "volumes.[].read_only", "volumes.[].volume.nocopy")},
-    **{f"networks.*.{key}": _boolean for key in (
+    **{f"networks.*.{key}": boolean for key in (
         "external", "internal", "attachable", "enable_ipv4", "enable_ipv6")},
-    "volumes.*.external": _boolean,
-    "secrets.*.external": _boolean,
-    "configs.*.external": _boolean,
+    "volumes.*.external": boolean,
+    "secrets.*.external": boolean,
+    "configs.*.external": boolean,
 }
 CASTS_AT: Place[Form] = table(CASTS)

@@ -7,6 +7,7 @@ here (it is noted); limits of CPU and memory that are said twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sim.compose.dotenv import read_env_files
 from sim.compose.project import Project
 from sim.errors import did_you_mean
 
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 HEALTH = ("CMD", "CMD-SHELL", "NONE")
 
 
@@ -31,6 +33,10 @@ def check(read: Project, *, stack: bool = False) -> None:
         _check_networks(fields, top)
         _check_dependencies(name, fields, running, read)
         _check_resources(fields, top)
+        if not stack and "container_name" in fields and not NAME.search(fields["container_name"].text()):
+            fields["container_name"].fail(
+                f"{fields['container_name'].text()!r} is no name for a container",
+                "it has two or more of letters, digits and _.-")
         _check_scale(fields, named="container_name" in fields and not stack)
         _check_health(fields)
         _check_files(fields, read.variables.values)
@@ -140,7 +146,7 @@ def _check_files(fields: Mapping[str, Item], variables: Mapping[str, str]) -> No
         elif "format" not in entry.mapping():
             read_env_files([file], variables)
     for path in fields["label_file"].texts() if "label_file" in fields else []:
-        if not Path(path.value).exists():
+        if not path.value or not Path(path.value).exists():
             path.fail(f"there is no label_file {path.value!r}", "make it, or remove the line")
 
 

@@ -14,7 +14,7 @@ from sim import checks
 from sim.compose import keys
 from sim.compose.document import Item
 from sim.compose.ports import HostPortRanges, read_exposed, read_listeners, read_ports
-from sim.compose.services import Service
+from sim.compose.services import MODES, Service
 from sim.errors import did_you_mean
 from sim.spec import Attachment, Container, Listener, Network, Spec
 
@@ -32,7 +32,8 @@ def containers_of(
     """The containers of one service, on `host` unless its x-hopcast says otherwise. Raises SpecError."""
     _check_links(service, services)
     attachments = tuple(
-        _attachment(networks[key], entry, _aliases(service, key, entry, services)) for key, entry in service.networks
+        _attachment(networks[key], entry, _aliases(service, key, entry, services), service_name=not service.joined)
+        for key, entry in service.networks
     )
     boxes = []
     for number in range(1, service.replicas + 1):
@@ -155,7 +156,7 @@ def _restart(service: Service) -> str:
 def _mode(service: Service, project: str, services: dict[str, Service]) -> str:
     """Docker's network mode, or `networks`."""
     item = service.fields.get("network_mode")
-    if item is None:
+    if item is None or service.joined:
         return "networks"
     text = item.text()
     kind, _, name = text.partition(":")
@@ -172,17 +173,12 @@ def _mode(service: Service, project: str, services: dict[str, Service]) -> str:
         if name not in known:
             item.fail(f"unknown container {name!r}", did_you_mean(name, known))
         return text
-    if text in ("bridge", "default"):
-        return "bridge"
-    if text not in ("host", "none"):
-        item.fail(
-            f"{text!r} is no network mode",
-            did_you_mean(text, ["bridge", "host", "none", "service:NAME", "container:NAME"]),
-        )
-    return text
+    if text not in MODES:  # `container:` without a name, say; names of networks were found by `services.join`
+        item.fail(f"{text!r} is no network mode", did_you_mean(text, [*MODES, "service:NAME", "container:NAME"]))
+    return "bridge" if text == "default" else text
 
 
-def _attachment(net: Network, entry: Item, aliases: tuple[str, ...]) -> Attachment:
+def _attachment(net: Network, entry: Item, aliases: tuple[str, ...], *, service_name: bool) -> Attachment:
     fields, texts = entry.mapping(), {}
     for key, check in (("ipv4_address", checks.check_address), ("mac_address", checks.check_mac)):
         if key in fields:
@@ -191,7 +187,7 @@ def _attachment(net: Network, entry: Item, aliases: tuple[str, ...]) -> Attachme
     if "ipv4_address" in texts:
         with fields["ipv4_address"].blamed():
             checks.check_fixed_address(texts["ipv4_address"], net)
-    return Attachment(network=net.name, aliases=aliases, **texts)
+    return Attachment(network=net.name, aliases=aliases, service_name=service_name, **texts)
 
 
 def _check_links(service: Service, services: dict[str, Service]) -> None:
@@ -207,7 +203,7 @@ def _check_links(service: Service, services: dict[str, Service]) -> None:
 
 def _aliases(service: Service, key: str, entry: Item, services: dict[str, Service]) -> tuple[str, ...]:
     """The service's name first, then its aliases, then what other services on that network call it in their links."""
-    names = [service.name]
+    names = [] if service.joined else [service.name]
     if "aliases" in entry.mapping():
         names += [item.value for item in entry.mapping()["aliases"].texts()]
     for other in services.values():

@@ -7,7 +7,9 @@ added stands where its cause stands.
 
 from __future__ import annotations
 
-from sim.compose.canonical import Form, walk
+import re
+
+from sim.compose.canonical import Form, boolean, walk
 from sim.compose.document import Decimal, Item
 from sim.compose.patterns import Place, table
 
@@ -120,7 +122,32 @@ def _hosts(item: Item) -> Item:
     return item.holding(found)
 
 
+def _size(item: Item) -> Item:
+    """Bytes, as go-units' RAMInBytes reads them."""
+    if isinstance(item.value, str) and not isinstance(item.value, Decimal) and not SIZE.fullmatch(item.value):
+        item.fail(f"{item.value!r} is no amount of memory", "write it like 512m")
+    return item
+
+
+def _duration(item: Item) -> Item:
+    """A time, as go-str2duration reads it."""
+    if not DURATION.fullmatch(item.text()):
+        item.fail(f"{item.value!r} is no duration", "write it like 1m30s")
+    return item
+
+
+SIZE = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+) ?(?:b|[kmgtp](?:i?b)?)?", re.IGNORECASE)
+DURATION = re.compile(r"[-+]?(?:0|(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h|d|w))+)")
 FORMS: Place[Form] = table({
+    **{f"services.*.{key}": _size for key in (
+        "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size", "build.shm_size",
+        "deploy.resources.limits.memory", "deploy.resources.reservations.memory", "volumes.[].tmpfs.size")},
+    **{f"services.*.{key}": _duration for key in (
+        "stop_grace_period", "healthcheck.interval", "healthcheck.timeout", "healthcheck.start_period",
+        "healthcheck.start_interval", "deploy.update_config.delay", "deploy.update_config.monitor",
+        "deploy.rollback_config.delay", "deploy.rollback_config.monitor", "deploy.restart_policy.delay",
+        "deploy.restart_policy.window")},
+    **{f"services.*.{key}": boolean for key in ("attach", "depends_on.*.restart", "env_file.[].required")},
     "services.*.ports.[]": _port,
     "services.*.expose": _texts,
     "services.*.dns_search": _texts,

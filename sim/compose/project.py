@@ -29,6 +29,8 @@ from sim.errors import SpecError, did_you_mean
 IMPORTED = ("services", "volumes", "networks", "secrets", "configs", "models")
 """What `include` brings in."""
 PROJECT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+MAX_FILES, MAX_DEPTH = 500, 50
+"""Files that are merged, each time that they are; one that includes another, which includes another."""
 REMOTE = re.compile(r"(?:[a-z]+://|git@|github\.com/)")
 
 
@@ -110,6 +112,7 @@ class _Reader:
     def __init__(self, texts: dict[str, str]) -> None:
         self.texts = texts
         self.documents: dict[str, list[Document]] = {}
+        self.count = 0
 
     def parsed(self, file: str) -> list[Document]:
         if file not in self.documents:
@@ -125,6 +128,10 @@ class _Reader:
 
     def file(self, file: str, scope: _Scope, root: Item) -> Item:
         """One more file merged into a project."""
+        self.count += 1
+        if self.count > MAX_FILES or len(scope.above) > MAX_DEPTH:
+            raise SpecError(f"more than {MAX_FILES} files, or {MAX_DEPTH} that include each other", where=file,
+                            mend="take an `include` out")
         for document in self.parsed(file):
             own = cast(scope.variables.fill(document.root))
             own = self.extended(own, file, scope, document.removed)
@@ -140,7 +147,7 @@ class _Reader:
 
     def extended(self, root: Item, file: str, scope: _Scope, removed: Sequence[tuple[str, ...]]) -> Item:
         """The same with the services that others extend merged into those."""
-        if "services" not in root.value:
+        if "services" not in root.value or root.value["services"].value is None:
             return root
         services = dict(root.value["services"].mapping())
         for name in services:
@@ -160,7 +167,7 @@ class _Reader:
             extends.fail("which service it extends is missing", "write `extends: {service: NAME}`")
         wanted = fields["service"].text()
         step = (file, name)
-        if step in above or len(above) > 100:
+        if step in above or len(above) > MAX_DEPTH:
             chain = [service for _, service in (*above[above.index(step) if step in above else 0 :], step)]
             extends.fail(f"services extend each other in a circle: {' -> '.join(chain)}", "take one `extends` out")
         base_removed: Sequence[tuple[str, ...]] = ()
@@ -204,7 +211,7 @@ class _Reader:
         """The same with what `include` brings in."""
         if "include" not in root.value:
             return root
-        schema.include(root.value["include"])
+        schema.optional(schema.include)(root.value["include"])
         found = {key: entry for key, entry in root.value.items() if key != "include"}
         for entry in root.value["include"].sequence():
             with entry.blamed():

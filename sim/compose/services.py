@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from sim.checks.sysctls import idle
 from sim.compose import keys
 from sim.compose.document import Item
+from sim.compose.networks import is_external
+from sim.errors import did_you_mean
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class Service:
     fields: dict[str, Item]
     networks: list[tuple[str, Item]] = field(default_factory=list)
     """(key, what is said of the attachment), in the order of attachment; empty with a network_mode."""
+    joined: bool = False
+    """It is on its network by `network_mode: NETWORK`: without aliases, for Compose gives none there."""
     swarm: bool = False
     """Deployed as a service of the swarm (`stack.py`), and not as plain containers."""
 
@@ -88,6 +92,34 @@ def attach(service: Service) -> None:
         fields = entry.fields(keys.READ_ATTACHMENT, of=f"the attachment to network {key!r}")
         ranks[key] = -fields["priority"].number() if "priority" in fields else 0
     service.networks = sorted(entries.items(), key=lambda pair: (ranks[pair[0]], pair[0]))
+
+
+MODES = ("bridge", "default", "host", "none")
+
+
+def join(services: dict[str, Service], declared: dict[str, Item]) -> None:
+    """Attaches services whose `network_mode` is the name of a network: one that Compose makes, for a service is on it,
+    or that is there before. Raises SpecError."""
+    used = {key for service in services.values() for key, _ in service.networks}
+    made = {item.mapping()["name"].text(): key for key, item in declared.items() if key in used or is_external(item)}
+    for service in services.values():
+        mode = service.text("network_mode")
+        if not mode or mode in MODES or ":" in mode:
+            continue
+        item = service.fields["network_mode"]
+        if mode not in made:
+            own = next((key for key, entry in declared.items() if mode in (key, entry.mapping()["name"].text())), None)
+            if own is not None and declared[own].mapping()["name"].text() in made:
+                name = declared[own].mapping()["name"].text()
+                item.fail(f"network_mode names networks as the engine does, and {mode!r} is called {name!r} there",
+                          f"write `network_mode: {name}`, or `networks: [{own}]`")
+            if own is not None:
+                item.fail(f"network {mode} not found: no service has it under `networks`, so Compose does not make it",
+                          f"write `networks: [{own}]`")
+            item.fail(f"{mode!r} is no network mode",
+                      did_you_mean(mode, [*MODES, *made, "service:NAME", "container:NAME"]))
+        service.networks = [(made[mode], item.emptied())]
+        service.joined = True
 
 
 def dependencies(service: Service) -> list[str]:

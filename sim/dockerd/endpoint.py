@@ -69,7 +69,8 @@ def create_endpoint(
     given = attachment.mac_address if profile.endpoint_mac_address else ""
     mac = network.driver.mac_address(box.name, network, given or (box.mac_address if first else ""), drawn)
     if named and not network.predefined:
-        for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, box.service, box.hostname))):
+        service = box.service if attachment.service_name else ""
+        for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, service, box.hostname))):
             network.add_name(name, str(address))
     return Endpoint(box.name, network, address, mac, network.driver.gateway(network))
 

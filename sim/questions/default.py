@@ -42,7 +42,8 @@ def _pairs(boxes: list[Container]) -> Iterator[tuple[Container, Container]]:
 def _dns_name(spec: Spec, box: Container) -> str:
     """The service's name, unless several containers have it: the engine answers with one of them, drawn at random."""
     alone = spec.namesakes[box.service] == 1
-    return box.service if box.mode == "networks" and box.service and alone else box.name
+    named = box.mode == "networks" and box.service and all(each.service_name for each in box.attachments)
+    return box.service if named and alone else box.name
 
 
 def _pings(spec: Spec, boxes: list[Container]) -> Iterator[Question]:

@@ -30,8 +30,8 @@ def test_a_topology_in_python_is_the_compose_files_spec() -> None:
         """
 name: demo
 services:
-  web: {container_name: web, networks: {front: {aliases: [www], ipv4_address: 10.9.0.9}}, ports: ["8080:80"]}
-  c1: {container_name: c1, network_mode: bridge}
+  web: {image: x, container_name: web, networks: {front: {aliases: [www], ipv4_address: 10.9.0.9}}, ports: ["8080:80"]}
+  c1: {image: x, container_name: c1, network_mode: bridge}
 networks: {front: {name: front, ipam: {config: [{subnet: 10.9.0.0/24}]}}}
 x-hopcast:
   clients: {client: {listens: [7000]}}

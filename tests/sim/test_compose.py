@@ -208,6 +208,14 @@ networks: {front: , back: }
     }
 
 
+def test_a_network_as_network_mode_is_joined_without_aliases() -> None:
+    spec = spec_of("services: {web: {networks: [front]}, job: {network_mode: hopcast_front}}\nnetworks: {front: }")
+    job = next(box for box in spec.containers if box.service == "job")
+    assert (job.mode, [(a.network, a.aliases, a.service_name) for a in job.attachments]) == (
+        "networks", [("hopcast_front", (), False)])
+    assert "job" not in {question.target for question in spec.questions}
+
+
 def test_a_service_with_a_profile_stays_out_until_the_profile_is_on() -> None:
     text = "services: {web: {}, debug: {profiles: [dev], volumes: [x]}}"
     spec = spec_of(text)

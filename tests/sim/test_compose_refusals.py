@@ -34,6 +34,14 @@ BAD: list[tuple[str, list[str]]] = [
     (WEB + "    extends: {file: gone.yaml, service: a}", ["c.yaml:4: services.web.extends.file: no such file"]),
     (WEB + "    env_file: gone.env", ["c.yaml:4: services.web.env_file: there is no env_file", "`required: false`"]),
     (WEB + "    volumes: ['data:/data']", ["unknown volume 'data'; declare it under the top-level `volumes:`"]),
+    (WEB + "    mem_limit: much", ["services.web.mem_limit: 'much' is no amount of memory; write it like 512m"]),
+    (WEB + "    healthcheck: {interval: 5}", ["healthcheck.interval: should be a text, is 5; put it in quotes"]),
+    (WEB + "    stop_grace_period: 5", ["stop_grace_period: should be a text"]),
+    (WEB + "    stop_grace_period: 5 s", ["stop_grace_period: '5 s' is no duration; write it like 1m30s"]),
+    (WEB + "    network_mode: front\n  api: {networks: [front]}\nnetworks: {front: }",
+     ["'front' is called 'hopcast_front' there; write `network_mode: hopcast_front`, or `networks: [front]`"]),
+    (WEB + "    network_mode: hopcast_front\nnetworks: {front: }",
+     ["network hopcast_front not found: no service has it under `networks`, so Compose does not make it"]),
     (WEB + "    environment: 5", ["c.yaml:4: services.web.environment: should be a list or a mapping, is 5"]),
     (WEB + "    hostname: a\n    hostname: b", ["c.yaml:4: services.web.hostname", "given again on line 5"]),
     (
@@ -103,7 +111,7 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     (WEB + "    depends_on: [api]\n  api: {profiles: [x]}", ["its profiles are off; set COMPOSE_PROFILES"]),
     (WEB + "    container_name: a b", ["c.yaml:4: services.web.container_name: 'a b' is no name for a container"]),
-    (WEB + "    container_name: x", ["too short a name"]),
+    (WEB + "    container_name: x", ["'x' is no name for a container; it has two or more"]),
     (
         WEB + "    container_name: xy\n  api: {container_name: xy}",
         ["c.yaml:5: services.api.container_name: two containers are named 'xy'"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.build import topology
+from sim.compose import loads
 from sim.errors import SpecError
 from sim.kernel.draws import Draws
 from sim.predict import predict
@@ -138,3 +139,14 @@ def test_a_broadcast_of_a_subnet_elsewhere_ends_at_the_host_that_is_on_it_and_no
         .spec()
     )
     assert [answer.outcome for answer in predict(spec).answers] == [Outcome.TIMEOUT] * 3
+
+
+def test_a_service_that_joins_a_network_by_its_mode_is_known_by_its_containers_name_alone() -> None:
+    spec = loads("""
+name: shop
+services: {web: {image: nginx, networks: [front]}, job: {image: busybox, network_mode: shop_front}}
+networks: {front: }
+x-hopcast: {questions: [job -> web:80 by name, web -> shop-job-1 ping by name, web -> job ping by name]}
+""", environment={})
+    assert [answer.outcome for answer in predict(spec).answers] == [
+        Outcome.REACHED, Outcome.REACHED, Outcome.NO_SUCH_NAME]

@@ -131,7 +131,7 @@ WRONG: tuple[dict[str, Any], ...] = (
 NETWORK = st.one_of(st.none(), maybe(
     driver=st.sampled_from(["bridge", "macvlan", "overlay"]), internal=st.sampled_from([True, False, "yes", "off"]),
     name=st.sampled_from(["plain", "${NET:-named}"]), attachable=st.booleans(), enable_ipv6=st.booleans(),
-    external=st.sampled_from([True, False, "true", {"name": "old"}]), labels=st.just({"a": "b"}),
+    external=st.sampled_from([True, False, "true"]), labels=st.just({"a": "b"}),
     driver_opts=st.dictionaries(st.sampled_from(["com.docker.network.bridge.name", "parent", "mtu"]),
                                 st.sampled_from(["br9", 1400, "eth0", 1.5]), max_size=2),
     ipam=maybe(driver=st.just("default"), options=st.just({"a": "b"}), config=st.lists(maybe(
@@ -193,7 +193,7 @@ def files(draw: st.DrawFn, services: tuple[str, ...] = NAMES, *, override: bool 
 
 def spoilt(draw: st.DrawFn, content: dict[str, Any]) -> None:
     """Puts one thing into a file that Compose refuses, mostly."""
-    if draw(st.integers(0, 3)) == 0 and "networks" in content:
+    if draw(st.integers(0, 7)) == 7 and "networks" in content:
         content["networks"]["front"] = draw(st.sampled_from(WRONG_NETWORKS))
     elif "services" in content:
         name = draw(st.sampled_from(sorted(content["services"])))
@@ -227,7 +227,7 @@ SHELLS: tuple[dict[str, str], ...] = (
 @st.composite
 def projects(draw: st.DrawFn) -> Drawn:
     main = draw(files())
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 5)) == 0:
         spoilt(draw, main)
     if draw(st.integers(0, 3)) == 0:
         main["name"] = draw(st.sampled_from(["shop", "My Shop", "${PROJECT:-drawn}"]))

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from live import compose as real
-from sim.compose import load
-from tests.sim.compose.drawn_projects import Drawn, projects
+from sim.compose import load, schema
+from tests.sim.compose.drawn_projects import Drawn, projects, text
 from tests.sim.compose.oracle import NOT_MODELLED, by_compose, by_us, differences, printed_by_compose
 
 REQUIRED = os.environ.get("HOPCAST_REQUIRE_COMPOSE", "") not in ("", "0")
@@ -53,7 +55,30 @@ def test_what_docker_compose_config_prints_is_read_like_the_project_itself(file:
     load(tmp_path / "printed.yaml", environment={})
 
 
-@settings(max_examples=200)
+VALUES: tuple[Any, ...] = (
+    None, True, 5, -5, 1.5, "text", "5", "10s", "1g", "", [], ["a"], ["a", "a"], {}, {"a": "b"}, {"a": None}, [5], [{}])
+KEYS = [*(("service", key) for key in schema.SERVICE if key not in ("extends", "pid")),
+        *(("network", key) for key in schema.NETWORK), *(("top", key) for key in schema.TOP)]
+"""But for `pid`: Compose ends with a panic when it has no value."""
+
+
+@settings(max_examples=100)
+@given(place=st.sampled_from(KEYS), value=st.sampled_from(VALUES))
+def test_any_key_takes_the_kinds_of_values_that_it_takes_in_compose(place: tuple[str, str], value: Any) -> None:
+    where, key = place
+    content: dict[str, Any] = {"services": {"a": {"image": "x", "networks": ["n"]}}, "networks": {"n": {}}}
+    if where == "top":
+        content |= {key: value}
+    elif where == "service":
+        content["services"]["a"] = {"image": "x", key: value}
+    else:
+        content["networks"]["n"] = {key: value}
+    with tempfile.TemporaryDirectory() as name:
+        Path(name, "compose.yaml").write_text(text(content))
+        assert disagreement(Path(name), Drawn({}, ("-p", "p"))) == []
+
+
+@settings(max_examples=120)
 @given(drawn=projects())
 def test_any_project_is_read_as_compose_reads_it(drawn: Drawn) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sim.compose import load, open_project
+from sim.compose import check, load, open_project
 from sim.errors import SpecError
 
 
@@ -161,9 +161,18 @@ def test_a_dependency_that_is_not_required_may_be_off(tmp_path: Path) -> None:
         load(written(tmp_path, compose=text.format("true")), environment={})
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_files_that_include_each_other_without_end_are_refused(tmp_path: Path, times: int) -> None:
+    for number in range(60):
+        line = ", ".join([f"f{number + 1}.yaml"] * times)
+        written(tmp_path, **{f"f{number}": f"include: [{line}]"})
+    written(tmp_path, f60="services: {a: {image: x}}")
+    with pytest.raises(SpecError, match="more than 500 files, or 50 that include each other"):
+        load(tmp_path / "f0.yaml", environment={})
+
+
 def test_a_long_chain_of_dependencies_is_followed(tmp_path: Path) -> None:
     chain = "".join(f"  s{n}: {{image: x, depends_on: [s{n + 1}]}}\n" for n in range(1500))
     read = open_project(written(tmp_path, compose=f"services:\n{chain}  s1500: {{image: x}}\n"), environment={})
     assert len(read.services) == 1501
-    from sim.compose import check
     check(read)
