@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from live import cold, image, names, rules
+from live import cold, image, names, netns, rules
 from live.deploy import body, deploy
 from live.deployment import Deployment
 from live.lab import Lab
@@ -126,6 +127,23 @@ def test_flushing_makes_neighbours_fdb_and_conntrack_cold_everywhere(deployment:
     assert "192.168.99.200" not in run_in(host, "conntrack", "-L")
     assert mac not in run_in(host, "bridge", "fdb", "show", "br", "docker0")
     assert "permanent" in run_in(host, "bridge", "fdb", "show", "br", "docker0")
+
+
+def dial_nobody() -> socket.socket:
+    """In the calling thread's namespace."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        sock.connect(("172.17.0.77", 80))
+    return sock
+
+
+def test_flushing_ends_connections_that_are_half_open(deployment: Deployment) -> None:
+    plain = deployment.netns_path("plain")
+    with netns.call(plain, dial_nobody):
+        assert "SYN_SENT" in run_in(plain, "busybox", "netstat", "-tn")
+        cold.flush(deployment)
+        assert "SYN_SENT" not in run_in(plain, "busybox", "netstat", "-tn")
 
 
 def test_devices_can_be_found_by_their_canonical_names(deployment: Deployment) -> None:
