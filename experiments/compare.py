@@ -199,12 +199,14 @@ def compare_path(
     bridges: Collection[str] = (),
     others: Collection[int] = (),
     fixed: Collection[int] = (),
+    drawn: Collection[int] = EPHEMERAL,
     until: float | None = None,
 ) -> Check:
     """Header for header, point for point. The keywords are those of `dialogue.events`."""
     at = sorted(set(points))
-    mine = events(predicted, at, dial=dial, bridges=bridges, others=others, fixed=fixed, until=until)
-    seen = events(observed, at, dial=dial, bridges=bridges, others=others, fixed=fixed, until=until)
+    mine, seen = (
+        events(each, at, dial=dial, bridges=bridges, others=others, fixed=fixed, drawn=drawn, until=until)
+        for each in (predicted, observed))
     if observed.lost or predicted.lost:
         lost = observed.lost or predicted.lost
         return not_made("path", subject, _summary(mine), f"the capture lost {lost} frame{'s' if lost != 1 else ''}")

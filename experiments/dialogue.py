@@ -119,15 +119,17 @@ def events(
     bridges: Collection[str] = (),
     others: Collection[int] = (),
     fixed: Collection[int] = (),
+    drawn: Collection[int] = EPHEMERAL,
     until: float | None = None,
 ) -> list[Event]:
     """The comparable events of one question at `points`, in the trace's order.
 
-    `bridges`: those of the points that are bridges. `others` are source ports of other questions' dials; `fixed` are
-    ports of the ephemeral range that mean something here; `until` is the end of the window, in seconds.
+    `bridges`: those of the points that are bridges. `others` are source ports of other questions' dials; `drawn` are
+    the ports that kernels draw, `fixed` those of them that mean something here; `until` is the end of the window, in
+    seconds.
     """
     own = dial.source_port if dial else None
-    steps = compared(trace, points, dial=dial, others=others, fixed=fixed, until=until)
+    steps = compared(trace, points, dial=dial, others=others, fixed=fixed, drawn=drawn, until=until)
     named = {*fixed, *([dial.port, dial.source_port] if dial else [])}
     renamed: dict[int, str] = {}
     speakers, tunnels = _Speakers(own), _Tunnels()
@@ -136,7 +138,7 @@ def events(
         packet = step.packet
         assert packet is not None
         speech = speakers.of(packet)
-        headers = tunnels.checked(packet, _headers(packet, renamed, named), f"{step.point} {step.way}")
+        headers = tunnels.checked(packet, _headers(packet, renamed, named, drawn), f"{step.point} {step.way}")
         client = renamed.get(speech.client, speech.client) if isinstance(speech.client, int) else speech.client
         dialogue = f"{speech.protocol} {client}"
         result.append(Event(
@@ -209,14 +211,16 @@ def _identity(packet: Packet) -> tuple[Any, ...]:
     return ("ip", len(packet.payload), *((header.src, header.dst, header.offset) if header else ()))
 
 
-def _headers(packet: Packet, renamed: dict[int, str], named: Collection[int]) -> dict[str, Any]:
+def _headers(
+    packet: Packet, renamed: dict[int, str], named: Collection[int], drawn: Collection[int]
+) -> dict[str, Any]:
     """`Packet.fields()` without what is not compared, ephemeral ports by their names."""
     headers = {}
     for name, value in packet.fields().items():
         if packet.vxlan is not None and name == "udp.sport":
             headers[name] = value
             continue
-        if name.endswith(PORTS) and value in EPHEMERAL and value not in named:
+        if name.endswith(PORTS) and value in drawn and value not in named:
             value = renamed.setdefault(value, f"eph{len(renamed) + 1}")
         headers[name] = value
     return headers

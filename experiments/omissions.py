@@ -3,7 +3,8 @@
 ======================  ==============================================================================================
 left out                why
 ======================  ==============================================================================================
-ephemeral ports         32768-60999: the kernel draws them at random. They become eph1, eph2, ... in the order in
+ephemeral ports         32768-60999, and where a container has a range of its own (the sysctl ip_local_port_range) that
+                        one as well: the kernel draws them at random. They become eph1, eph2, ... in the order in
                         which a trace first shows them. Ports that the topology or the dial names (`fixed`) keep
                         their numbers.
 IP ident                random or a counter; nothing in Docker's networks depends on it. (`Packet` has no such field.)
@@ -51,6 +52,7 @@ def compared(
     dial: Dial | None = None,
     others: Collection[int] = (),
     fixed: Collection[int] = (),
+    drawn: Collection[int] = EPHEMERAL,
     until: float | None = None,
 ) -> list[Step]:
     """The frames at `points` that stay, in the trace's order. The keywords are those of `dialogue.events`."""
@@ -61,7 +63,7 @@ def compared(
     steps = _without_control_plane(steps, SWARM_PORTS - {*fixed, dial.port if dial else 0})
     steps = _without_others(steps, frozenset(others) - {own})
     steps = _without_reconfirmation(steps)
-    return _without_earlier_connections(steps, own)
+    return _without_earlier_connections(steps, own, drawn)
 
 
 def core(packet: Packet) -> Packet:
@@ -126,7 +128,7 @@ def _without_reconfirmation(steps: list[Step]) -> list[Step]:
     return kept
 
 
-def _without_earlier_connections(steps: list[Step], own: int | None) -> list[Step]:
+def _without_earlier_connections(steps: list[Step], own: int | None, drawn: Collection[int]) -> list[Step]:
     """TCP of ephemeral ports without a SYN here, and answers of a name server to queries that are not here."""
     opened, asked = set(), set()
     for step in steps:
@@ -141,10 +143,10 @@ def _without_earlier_connections(steps: list[Step], own: int | None) -> list[Ste
         assert step.packet is not None
         match _innermost(step.packet).l4:
             case Tcp(sport=s, dport=d) if own not in (s, d):
-                client = s if s in EPHEMERAL else d
-                return client in EPHEMERAL and not {s, d} & opened
+                client = s if s in drawn else d
+                return client in drawn and not {s, d} & opened
             case Udp(sport=s, dport=d) if own not in (s, d):
-                return s == DNS and d in EPHEMERAL and d not in asked
+                return s == DNS and d in drawn and d not in asked
         return False
 
     return [s for s in steps if not earlier(s)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from experiments.forecast import question_as_dict
 from experiments.measure import Progress, measure
 from experiments.measurement import Measurement, Observation
 from experiments.rotation import rotations
+from sim.kernel.sysctl import EPHEMERAL, PORT_RANGE, Sysctls
 from sim.phases import phases
 from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
@@ -93,11 +94,13 @@ class Verification:
         """The comparable events of a question, predicted and measured (None where it was not)."""
         dial, trace = self.prediction.dials[index], self.prediction.traces[index]
         named, others = _ports_of(self.spec), [d.source_port for d in self.prediction.dials]
+        drawn = drawn_ports(self.spec)
         if self.measurement is None:
-            return events(trace, _points(self.prediction, trace), dial=dial, fixed=named), None
+            return events(trace, _points(self.prediction, trace), dial=dial, fixed=named, drawn=drawn), None
         seen = self.measurement.observations[index]
         predicted, measured = (
-            events(of, seen.points or self.measurement.points, dial=dial, others=others, fixed=named, until=seen.until)
+            events(of, seen.points or self.measurement.points, dial=dial, others=others, fixed=named, drawn=drawn,
+                   until=seen.until)
             for of in (trace, seen.trace))
         return predicted, measured
 
@@ -204,7 +207,7 @@ def _compare(
     spec: Spec, prediction: Prediction, measurement: Measurement, without: _Without
 ) -> list[tuple[Check, Check]]:
     ports, named = [dial.source_port for dial in prediction.dials], _ports_of(spec)
-    bridges = prediction.plumbing.points("bridge")
+    bridges, drawn = prediction.plumbing.points("bridge"), drawn_ports(spec)
     checks = []
     for index, seen in enumerate(measurement.observations):
         features = without.questions.get(index)
@@ -215,20 +218,20 @@ def _compare(
             seen = Observation(prediction.dials[index], until=seen.until, why=_lost(seen.lost, chance))
         elif prediction.answers[index].outcome is Outcome.NOT_SAID:
             seen = Observation(prediction.dials[index], until=seen.until, why=prediction.answers[index].detail)
-        checks.append(_compare_one(prediction, index, seen, measurement.points, bridges, ports, named))
+        checks.append(_compare_one(prediction, index, seen, measurement.points, bridges, ports, named, drawn))
     return checks
 
 
 def _compare_one(
     prediction: Prediction, index: int, seen: Observation, points: Sequence[str], bridges: set[str],
-    others: Sequence[int], named: Sequence[int],
+    others: Sequence[int], named: Sequence[int], drawn: Collection[int],
 ) -> tuple[Check, Check]:
     dial, subject, where = prediction.dials[index], str(prediction.questions[index]), prediction.dials[index].source
     ways = prediction.ways(index)
     expected = describe_ways([answer for answer, _ in ways])
     fitting = [trace for answer, trace in ways if seen.answer and compare_answer(answer, seen.answer).agreed]
     paths = [compare_path(trace, seen.trace, points, subject=subject, dial=dial, others=others, bridges=bridges,
-                          fixed=named, until=seen.until)
+                          fixed=named, drawn=drawn, until=seen.until)
              for trace in fitting or [prediction.traces[index]]]
     path = next((check for check in paths if check.agreed), paths[0])
     if seen.dial is None:
@@ -240,6 +243,17 @@ def _compare_one(
     if seen.late and not path.agreed:
         path = not_made("path", subject, path.predicted, f"{TOO_LATE}, {seen.attempts} times in a row")
     return compare_ways([answer for answer, _ in ways], seen.answer, subject, where), path
+
+
+def drawn_ports(spec: Spec) -> Collection[int]:
+    """Those that some kernel may draw for who sends: Linux's range, and the ranges of containers with their own."""
+    ports = set(EPHEMERAL)
+    for box in spec.containers:
+        if PORT_RANGE in box.sysctls:
+            sysctls = Sysctls()
+            sysctls[PORT_RANGE] = box.sysctls[PORT_RANGE]
+            ports.update(sysctls.ports)
+    return ports
 
 
 def _ports_of(spec: Spec) -> list[int]:

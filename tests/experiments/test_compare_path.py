@@ -329,6 +329,11 @@ def test_a_port_that_the_topology_names_keeps_its_number() -> None:
     assert verdict(proxied(40001), proxied(40002), fixed=[40001, 40002]).agreed is False
 
 
+def test_ports_of_a_range_that_a_container_was_given_are_drawn_as_well() -> None:
+    assert verdict(proxied(30001), proxied(30002)).agreed is False
+    assert verdict(proxied(30001), proxied(30002), drawn=range(30000, 30011)).agreed is True
+
+
 def dns(query: int, answers: list[int]) -> list[Step]:
     def lo(sport: int, dport: int, length: int) -> list[Step]:
         packet = Packet(eth=Ethernet(ZERO_MAC, ZERO_MAC), ip=IPv4(ip("127.0.0.1"), ip("127.0.0.11"), 17),
