@@ -79,7 +79,8 @@ def run_container(client: Any, box: Container) -> tuple[str, list[str]]:
         for attachment in box.attachments[1:]:
             client.api.connect_container_to_network(
                 made["Id"], attachment.network, aliases=_aliases(attachment, box) or None,
-                ipv4_address=attachment.ipv4_address or None, mac_address=attachment.mac_address or None)
+                ipv4_address=attachment.ipv4_address or None, mac_address=attachment.mac_address or None,
+                links=[tuple(link.split(":", 1)) for link in box.links] or None)
         client.api.start(made["Id"])
     return str(made["Id"]), list(made.get("Warnings") or [])
 
@@ -99,6 +100,7 @@ def body(box: Container) -> dict[str, Any]:
         "HostConfig": {
             "NetworkMode": mode, "PortBindings": bindings, "Dns": list(box.dns), "DnsSearch": list(box.dns_search),
             "DnsOptions": list(box.dns_opt), "ExtraHosts": list(box.extra_hosts), "Sysctls": dict(box.sysctls),
+            "Links": list(box.links),
             "LogConfig": {"Type": "none"},
         },
     }
@@ -106,7 +108,8 @@ def body(box: Container) -> dict[str, Any]:
         first = box.attachments[0]
         address = {"IPv4Address": first.ipv4_address} if first.ipv4_address else None
         request["NetworkingConfig"] = {"EndpointsConfig": {mode: {
-            "Aliases": _aliases(first, box) or None, "IPAMConfig": address, "MacAddress": first.mac_address}}}
+            "Aliases": _aliases(first, box) or None, "IPAMConfig": address, "MacAddress": first.mac_address,
+            "Links": list(box.links)}}}
         request["MacAddress"] = box.mac_address or first.mac_address
     return request
 

@@ -111,6 +111,9 @@ class Container(Model):
     dns_opt: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     """`name:address`, as in docker run --add-host."""
+    links: tuple[str, ...] = ()
+    """`CONTAINER:ALIAS`, as in docker run --link: on docker0 a line of the hosts file each, and a way through
+    icc=false; on other networks a name that the embedded DNS knows for this container alone."""
     sysctls: Annotated[dict[str, str], AfterValidator(canonical)] = Field(default_factory=dict)
     mac_address: Mac = ""
     restart: Literal["no", "always", "on-failure", "unless-stopped"] = "no"

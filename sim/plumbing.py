@@ -85,11 +85,16 @@ PUBLISHED = re.compile(
     r"|-d (?P<accept>\S+)/32 ! -i .*-j ACCEPT|-j DNAT --to-destination (?P<dnat>[\d.]+):\d+)$")
 
 
+LINKED = re.compile(
+    r"-A DOCKER -s (?P<one>\S+)/32 -d (?P<other>\S+)/32 -i (\S+) -o \3 .*--(?P<side>[sd])port \d+ -j ACCEPT")
+
+
 def unordered(rules: list[str]) -> list[str]:
-    """iptables-save's lines with the rules of each container's published ports sorted among themselves.
+    """iptables-save's lines with the rules of each container's published ports, and those of its links, sorted among
+    themselves.
 
     They stand together, match different packets, and dockerd takes them from a Go map, in another order each time
-    (`binding_order` in sim/dockerd/portmap.py).
+    (`binding_order` in sim/dockerd/portmap.py, `links_of` in links.py).
     """
     ordered: list[str] = []
     for owner, group in groupby(rules, _owner):
@@ -99,6 +104,8 @@ def unordered(rules: list[str]) -> list[str]:
 
 
 def _owner(rule: str) -> tuple[str, str] | None:
-    """(chain, container's address) of a published port's rule."""
+    """(chain, container's address) of a published port's rule, or of one that a container's links made."""
+    if link := LINKED.fullmatch(rule):
+        return "link", link["one"] if link["side"] == "d" else link["other"]
     found = PUBLISHED.fullmatch(rule)
     return (found["chain"], found["masq"] or found["accept"] or found["dnat"]) if found else None

@@ -2,8 +2,7 @@
 
 An image says with EXPOSE where its process listens; Hopcast pulls no image, so: `x-hopcast: {listens: […]}` if given,
 else `expose` and the targets of `ports`, else what a well-known image does (`sim/compose/keys.py`).
-`links` become aliases of the linked container on the networks that both are on: every peer there can use them, where
-the engine keeps them to one container. Left out: links on the default bridge, which only /etc/hosts knows.
+`links` and `external_links` are passed on to the engine as Compose does: three names for each container that is linked.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ def containers_of(
     host: str,
 ) -> list[Container]:
     """The containers of one service, on `host` unless its x-hopcast says otherwise. Raises SpecError."""
-    _check_links(service, services)
     attachments = tuple(
-        _attachment(networks[key], entry, _aliases(service, key, entry, services), service_name=not service.joined)
+        _attachment(networks[key], entry, _aliases(service, entry), service_name=not service.joined)
         for key, entry in service.networks
     )
     boxes = []
@@ -47,6 +45,8 @@ def containers_of(
                 attachments=attachments,
                 ports=ports,
                 restart=_restart(service),
+                # with `network_mode: NETWORK` Compose says them where the engine does not look
+                links=() if service.joined else _links(service, project, number, services),
                 targets=tuple((p.container_port, p.protocol) for p in ports),
             )
         )
@@ -74,7 +74,9 @@ def container_of(
 ) -> Container:
     """A container with what the service says of each of its containers. `targets`: the container ports, with their
     protocols, that it publishes in whatever way. Raises SpecError."""
-    expose = read_exposed(service.fields["expose"]) if "expose" in service.fields else ()
+    expose = said = read_exposed(service.fields["expose"]) if "expose" in service.fields else ()
+    if fields.get("mode") == "bridge":  # what the image itself exposes, links open as well
+        expose = tuple(dict.fromkeys([*said, *image_listens(service)]))
     published = tuple(Listener.model_validate({"port": port, "protocol": protocol}) for port, protocol in targets)
     mac_address = service.text("mac_address")
     if mac_address:
@@ -89,7 +91,7 @@ def container_of(
             expose=expose,
             listens=read_listeners(service.extension["listens"])
             if "listens" in service.extension
-            else tuple(dict.fromkeys([*expose, *published])) or image_listens(service),
+            else tuple(dict.fromkeys([*said, *published])) or image_listens(service),
             mac_address=mac_address,
             dns=tuple(_address(item) for item in service.texts("dns")),
             dns_search=tuple(item.value for item in service.texts("dns_search")),
@@ -171,7 +173,10 @@ def _mode(service: Service, project: str, services: dict[str, Service]) -> str:
         plain = [s for s in services.values() if not s.swarm]
         known = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
         if name not in known:
-            item.fail(f"unknown container {name!r}", did_you_mean(name, known))
+            near = did_you_mean(name, known)
+            item.fail(f"no container {name!r} in this project, and others are not known here",
+                      f"{near}, or add a service with `container_name: {name}`" if near.startswith("did") else
+                      f"add a service with `container_name: {name}`")
         return text
     if text not in MODES:  # `container:` without a name, say; names of networks were found by `services.join`
         item.fail(f"{text!r} is no network mode", did_you_mean(text, [*MODES, "service:NAME", "container:NAME"]))
@@ -190,27 +195,33 @@ def _attachment(net: Network, entry: Item, aliases: tuple[str, ...], *, service_
     return Attachment(network=net.name, aliases=aliases, service_name=service_name, **texts)
 
 
-def _check_links(service: Service, services: dict[str, Service]) -> None:
-    mine = {key for key, _ in service.networks}
+def _links(service: Service, project: str, number: int, services: dict[str, Service]) -> tuple[str, ...]:
+    """What Compose passes on to the engine (`getLinks` in its create.go). Raises SpecError."""
+    found = []
+    plain = [each for each in services.values() if not each.swarm]
     for link in service.texts("links"):
-        target = link.value.partition(":")[0]
-        if target in services and not mine & {key for key, _ in services[target].networks}:
-            link.fail(
-                f"{service.name!r} and {target!r} share no user-defined network: links elsewhere are not modelled",
-                "put both services on one network",
-            )
+        target, _, alias = link.value.partition(":")
+        other = next((each for each in plain if each.name == target), None)
+        if other is None:
+            link.fail(f"{target!r} runs no container of its own", "link a service that is no stack's")
+        for one in range(1, other.replicas + 1):
+            names = (alias or target, f"{target}-{number}", f"{project}-{target}-{number}")
+            found += [f"{other.container_name(project, one)}:{name}" for name in names]
+    known = [each.container_name(project, n + 1) for each in plain for n in range(each.replicas)]
+    for link in service.texts("external_links"):
+        target, _, alias = link.value.partition(":")
+        if target not in known:
+            link.fail(f"no container {target!r} in this project, and others are not known here",
+                      f"add a service with `container_name: {target}`, on the network that both are on")
+        found.append(f"{target}:{alias or target}")
+    return tuple(dict.fromkeys(found))
 
 
-def _aliases(service: Service, key: str, entry: Item, services: dict[str, Service]) -> tuple[str, ...]:
-    """The service's name first, then its aliases, then what other services on that network call it in their links."""
+def _aliases(service: Service, entry: Item) -> tuple[str, ...]:
+    """The service's name first, then its aliases."""
     names = [] if service.joined else [service.name]
     if "aliases" in entry.mapping():
         names += [item.value for item in entry.mapping()["aliases"].texts()]
-    for other in services.values():
-        for link in other.texts("links"):
-            target, _, alias = link.value.partition(":")
-            if target == service.name and alias and key in dict(other.networks):
-                names.append(alias)
     return tuple(dict.fromkeys(names))
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 IGNORED_TOP = {"volumes", "configs", "secrets", "models"}
 
 READ_SERVICE = {
-    "container_name", "depends_on", "deploy", "dns", "dns_opt", "dns_search", "domainname", "expose", "extra_hosts",
-    "hostname", "image", "links", "mac_address", "network_mode", "networks", "ports", "profiles", "restart", "scale",
-    "sysctls",
+    "container_name", "depends_on", "deploy", "dns", "dns_opt", "dns_search", "domainname", "expose", "external_links",
+    "extra_hosts", "hostname", "image", "links", "mac_address", "network_mode", "networks", "ports", "profiles",
+    "restart", "scale", "sysctls",
 }
 IGNORED_SERVICE = {
     "annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent", "command",
@@ -24,7 +24,6 @@ IGNORED_SERVICE = {
     "user", "userns_mode", "uts", "volume_driver", "volumes", "volumes_from", "working_dir",
 }
 REFUSED_SERVICE = {
-    "external_links": "put both containers on one user-defined network",
     "provider": "declare a service that is a container",
 }
 

@@ -31,7 +31,7 @@ from sim.spec import Service as SwarmService
 
 ONLY_A_STACK = ("placement", "endpoint_mode", "update_config", "rollback_config")
 """Keys of `deploy` that Compose does not heed and swarm does. (Both heed `replicas` and `resources`.)"""
-IGNORED = ("links", "mac_address", "network_mode", "container_name", "depends_on", "restart")
+IGNORED = ("links", "external_links", "mac_address", "network_mode", "container_name", "depends_on", "restart")
 """Keys of a service that `docker stack deploy` reads past (UnsupportedProperties and DeprecatedProperties in
 cli/compose/types); `depends_on` it does not even mention."""
 REFUSED = {

@@ -23,6 +23,7 @@ from sim.dockerd.drivers.api import Engine
 from sim.dockerd.endpoint import Endpoint, create_endpoint, gateway_endpoint
 from sim.dockerd.firewall.api import NoFirewall
 from sim.dockerd.ipam import Ipam, parse_cidr
+from sim.dockerd.links import links_of
 from sim.dockerd.network import Network
 from sim.dockerd.node import Node
 from sim.dockerd.portmap import PortAllocator, PortMapper
@@ -260,22 +261,23 @@ class Daemon:
         self._warn(box, networks[0])
         for network, attachment in zip(networks, attachments, strict=True) if service is None else ():
             refusals.check_attachment(network, attachment)
+        linked = links_of(box, self._sandboxes, self.netns)
         netns = self.netns if on_host else self.new_netns(box.name)
         # the default network is always joined first (`allocateNetwork`)
         joining = sorted(zip(networks, attachments, strict=True), key=lambda pair: pair[0].name != spec.DEFAULT_NETWORK)
         endpoints = [create_endpoint(box, n, a, self.profile, first=n is networks[0], named=service is None)
                      for n, a in joining]
         files = resolution.files_of(box, endpoints, self.netns, self.profile.localhost_substitutes, gateway,
-                                    on_host=on_host)
+                                    linked.lines, on_host=on_host)
         endpoints += self.node.attach(box.name, endpoints) if self.node else []
-        sandbox = Sandbox(box.name, netns, files, endpoints)
+        sandbox = Sandbox(box.name, netns, files, endpoints, resolution.hostname(box))
         self._sandboxes[box.name] = sandbox
         if on_host:
             sysctls.write(box, netns, on_host=True)
             for each in box.listens:
                 self.ports.hold(each.protocol, each.address, each.port)
             return
-        self._publish(box, endpoints)
+        self._publish(box, endpoints, linked.children)
         sandbox.populate()
         sysctls.write(box, netns, on_host=False)
         sandbox.files.write(netns)
@@ -291,8 +293,9 @@ class Daemon:
         if box.ports and network.driver.ports_discarded:
             self.warnings.append(network.driver.ports_discarded)
 
-    def _publish(self, box: spec.Container, endpoints: list[Endpoint]) -> None:
-        """Ports are published at the endpoint that has the default route, and not on an internal network."""
+    def _publish(self, box: spec.Container, endpoints: list[Endpoint], linked: tuple[Endpoint, ...]) -> None:
+        """Ports are published at the endpoint that has the default route, and not on an internal network; links on the
+        default network come after them."""
         endpoint = gateway_endpoint(endpoints)
         if endpoint is None or endpoint.network.internal:
             return
@@ -301,6 +304,7 @@ class Daemon:
         except PlumbError as error:
             raise PlumbError(f"driver failed programming external connectivity on endpoint {box.name} (…): "
                              f"{error.refusal}", mend=error.mend) from None
+        endpoint.network.driver.link(endpoint, linked)
 
 
 @contextmanager

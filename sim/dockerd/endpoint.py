@@ -5,12 +5,14 @@ Follows libnetwork of moby v20.10: endpoint.go, `endpoint.Less` in sandbox.go, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from sim import spec
 from sim.dockerd.ipam import NoAvailableAddress
 from sim.dockerd.network import Network
+from sim.dockerd.portmap import exposed_order
 from sim.dockerd.profile import EngineProfile
 from sim.errors import PlumbError
 
@@ -24,6 +26,10 @@ class Endpoint:
     address: IPv4Address | None
     mac: str
     gateway: IPv4Address | None
+    exposed: tuple[tuple[int, str], ...] = ()
+    """(port, protocol), published or not: what a link opens."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Names that this container alone uses there -> the container."""
 
     @property
     def cidr(self) -> str:
@@ -72,7 +78,9 @@ def create_endpoint(
         service = box.service if attachment.service_name else ""
         for name in dict.fromkeys(filter(None, (box.name, *attachment.aliases, service, box.hostname))):
             network.add_name(name, str(address))
-    return Endpoint(box.name, network, address, mac, network.driver.gateway(network))
+    links = {alias: name for name, _, alias in (link.partition(":") for link in box.links)}
+    return Endpoint(box.name, network, address, mac, network.driver.gateway(network),
+                    exposed_order(box.ports, box.expose), {} if network.predefined else links)
 
 
 def by_priority(endpoints: list[Endpoint]) -> list[Endpoint]:

@@ -146,11 +146,34 @@ def binding_order(
     of a comparison. Elsewhere larger ports come first. This is Go's insertion sort, used for up to twelve ports; of
     more ports the order is one that the comparison allows.
     """
-    bindings: dict[tuple[int, str], list[spec.PublishedPort]] = {}
+    bindings = _bindings(ports, exposed)
+    order: dict[tuple[int, str], dict[int, None]] = {}
+    for host_port, number, protocol in _sorted(bindings):
+        order.setdefault((number, protocol), {})[host_port] = None
+    return [port for key, hosts in order.items() for host in hosts for port in bindings[key] if port.host_port == host]
+
+
+def exposed_order(
+    ports: tuple[spec.PublishedPort, ...], exposed: tuple[spec.Listener, ...]
+) -> tuple[tuple[int, str], ...]:
+    """(port, protocol) of all that a container exposes, published or not, in the order in which dockerd has them."""
+    return tuple(dict.fromkeys((number, protocol) for _, number, protocol in _sorted(_bindings(ports, exposed))))
+
+
+Bindings = dict[tuple[int, str], list[spec.PublishedPort]]
+
+
+def _bindings(ports: tuple[spec.PublishedPort, ...], exposed: tuple[spec.Listener, ...]) -> Bindings:
+    bindings: Bindings = {}
     for port in ports:
         bindings.setdefault((port.container_port, port.protocol), []).append(port)
     for listener in exposed:
         bindings.setdefault((listener.port, listener.protocol), [])
+    return bindings
+
+
+def _sorted(bindings: Bindings) -> list[tuple[int, int, str]]:
+    """(host port, container port, protocol) of each binding."""
     entries: list[tuple[int, int, str]] = []
     for (number, protocol), found in bindings.items():
         entries += [(port.host_port, number, protocol) for port in found] or [(0, number, protocol)]
@@ -160,10 +183,7 @@ def binding_order(
         while at > 0 and _less(entries[at], entries[at - 1]):
             entries[at - 1], entries[at] = entries[at], entries[at - 1]
             at -= 1
-    order: dict[tuple[int, str], dict[int, None]] = {}
-    for host_port, number, protocol in entries:
-        order.setdefault((number, protocol), {})[host_port] = None
-    return [port for key, hosts in order.items() for host in hosts for port in bindings[key] if port.host_port == host]
+    return entries
 
 
 def _less(a: tuple[int, int, str], b: tuple[int, int, str]) -> bool:

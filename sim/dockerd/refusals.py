@@ -18,7 +18,12 @@ CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 Check = tuple[Callable[[spec.Container], object], str]
 
+LINKS_ON_HOST, LINKS_WHEN_SHARING = (
+    f"conflicting options: {mode} can't be used with links. This would result in undefined behavior"
+    for mode in ("host type networking", "container type network"))
+
 SHARING: tuple[Check, ...] = (
+    (lambda box: box.links, LINKS_WHEN_SHARING),
     (lambda box: box.hostname, "conflicting options: hostname and the network mode"),
     (lambda box: box.dns, "conflicting options: dns and the network mode"),
     (lambda box: box.extra_hosts, "conflicting options: custom host-to-IP mapping and the network mode"),
@@ -28,7 +33,10 @@ SHARING: tuple[Check, ...] = (
 )
 """What a container can't have that shares another one's namespace."""
 
-ON_HOST: tuple[Check, ...] = ((lambda box: box.mac_address, "conflicting options: mac-address and the network mode"),)
+ON_HOST: tuple[Check, ...] = (
+    (lambda box: box.links, LINKS_ON_HOST),
+    (lambda box: box.mac_address, "conflicting options: mac-address and the network mode"),
+)
 """What a container can't have in the host's namespace."""
 
 

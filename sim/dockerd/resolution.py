@@ -38,15 +38,16 @@ class Resolution(ResolverFiles):
 
 def files_of(
     box: spec.Container, endpoints: list[Endpoint], host: Netns, substitutes: tuple[str, ...],
-    host_gateway: IPv4Address | None, *, on_host: bool,
+    host_gateway: IPv4Address | None, linked: tuple[HostsLine, ...] = (), *, on_host: bool,
 ) -> Resolution:
-    """Both files of a container. `on_host`: in the host's namespace, whose hosts file it has unless it adds to it."""
+    """Both files of a container. `on_host`: in the host's namespace, whose hosts file it has unless it adds to it.
+    `linked`: the lines that its links add."""
     files = resolv_conf(box, host, substitutes, on_host=on_host)
     if needs_resolver(endpoints):
         files = with_resolver(files)
     if on_host and not box.extra_hosts:
         return replace(files, hosts=tuple(host.hosts))
-    lines, own = hosts_file(box, host_gateway), own_lines(box, endpoints)
+    lines, own = (*hosts_file(box, host_gateway), *linked), own_lines(box, endpoints)
     # the engine joins networks in the order of a Go map, the default one first (`allocateNetwork`)
     drawn = len(own) - any(endpoint.network.predefined for endpoint in endpoints)
     return replace(files, hosts=(*lines, *own), drawn=drawn)
@@ -100,11 +101,16 @@ def hosts_file(box: spec.Container, host_gateway: IPv4Address | None) -> tuple[H
 def own_lines(box: spec.Container, endpoints: list[Endpoint]) -> tuple[HostsLine, ...]:
     """`updateHostsFile` for each endpoint as it joins, but not where a network only routes. The host name may be given
     with its domain, or in two parts."""
-    fqdn = ".".join(filter(None, (box.hostname or f"id({box.name})", box.domainname)))
+    fqdn = ".".join(filter(None, (hostname(box), box.domainname)))
     short, dot, _ = fqdn.partition(".")
     names = (fqdn, short) if dot and (box.hostname or box.domainname) else (fqdn,)
     return tuple((int(e.address), names) for e in endpoints
                  if e.address is not None and not e.network.only_routes)
+
+
+def hostname(box: spec.Container) -> str:
+    """The one that was given, or the beginning of its id."""
+    return box.hostname or f"id({box.name})"
 
 
 def extra_host(text: str, host_gateway: IPv4Address | None) -> HostsLine:

@@ -26,6 +26,7 @@ class Sandbox:
     netns: Netns
     files: Resolution
     endpoints: list[Endpoint] = field(default_factory=list)
+    hostname: str = ""
 
     def populate(self) -> None:
         """Interfaces in order of priority, the first that has a gateway with the default route (`SetKey`)."""

@@ -232,6 +232,7 @@ def _check_name(spec: Spec, name: str) -> None:
     known |= {c.hostname for c in spec.containers} | {c.hostname.partition(".")[0] for c in spec.containers} | {
         entry.partition(":")[0] for c in spec.containers for entry in c.extra_hosts
     }
+    known |= {link.partition(":")[2] for c in spec.containers for link in c.links}
     known |= {"localhost", *(name for each in spec.services for name in (each.name, each.key)), *spec.idle}
     known |= {f"tasks.{each}" for each in known if spec.services}
     everybody = {*known, *spec.labels(), *(c.service for c in spec.containers)} - {"", "tasks."}

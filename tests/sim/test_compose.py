@@ -193,19 +193,17 @@ services:
     assert [c.service for c in spec.containers] == ["db", "api", "web", "cache"]
 
 
-def test_a_link_is_an_alias_on_the_shared_network_only() -> None:
+def test_a_link_is_no_alias_of_the_linked_container_but_a_name_of_the_linking_one() -> None:
     spec = spec_of("""
 services:
   web: {networks: [front], links: ["db:database"]}
   db: {networks: [back, front]}
 networks: {front: , back: }
 """)
-    box = spec.container("db")
-    assert box is not None
-    assert {a.network: a.aliases for a in box.attachments} == {
-        "hopcast_back": ("db",),
-        "hopcast_front": ("db", "database"),
-    }
+    db, web = spec.container("db"), spec.container("web")
+    assert db is not None and web is not None
+    assert {a.network: a.aliases for a in db.attachments} == {"hopcast_back": ("db",), "hopcast_front": ("db",)}
+    assert web.links[0] == "hopcast-db-1:database"
 
 
 def test_a_network_as_network_mode_is_joined_without_aliases() -> None:

@@ -98,7 +98,10 @@ BAD: list[tuple[str, list[str]]] = [
         ["c.yaml:4: services.web.network_mode: 'brigde' is no network mode; did you mean 'bridge'?"],
     ),
     (WEB + "    network_mode: service:wbe\n  api: {}", ["unknown service 'wbe'; did you mean 'web'?"]),
-    (WEB + "    network_mode: container:gone", ["unknown container 'gone'"]),
+    (
+        WEB + "    network_mode: container:gone",
+        ["no container 'gone' in this project", "add a service with `container_name: gone`"],
+    ),
     (WEB + "    network_mode: service:web", ["in a circle: web -> web"]),
     (
         WEB + "    network_mode: service:api\n    ports: ['80']\n  api: {}",
@@ -131,10 +134,7 @@ BAD: list[tuple[str, list[str]]] = [
     (WEB + "    dns: [one.one.one.one]", ["services.web.dns[0]: 'one.one.one.one' is not an IPv4 address"]),
     (WEB + "    extra_hosts: [db]", ["services.web.extra_hosts[0]: 'db' is no pair; write NAME=VALUE"]),
     (WEB + "    extra_hosts: {db: x}", ["services.web.extra_hosts.db: 'x' is not an IPv4 address"]),
-    (
-        WEB + "    links: [db]\n    network_mode: bridge\n  db: {network_mode: bridge}",
-        ["links elsewhere are not modelled"],
-    ),
+    (WEB + "    external_links: [db]", ["services.web.external_links[0]: no container 'db' in this project"]),
     (
         WEB + "    hostname: ${X:?give it}",
         ["c.yaml:4: services.web.hostname: the variable X is required: give it; set it in"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -69,6 +70,9 @@ class Driver:
     def leave_swarm(self) -> list[str]:
         """What is there for networks of the swarm goes; the labels of its namespaces."""
         return []
+
+    def link(self, endpoint: Endpoint, children: Iterable[Endpoint]) -> None:
+        """`--link` on the default network: the endpoint may ask what its children expose."""
 
     def publish(self, endpoint: Endpoint, box: spec.Container) -> None:
         """`ProgramExternalConnectivity`: the container's published ports lead to this endpoint. Raises PlumbError."""

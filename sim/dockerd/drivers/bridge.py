@@ -1,11 +1,12 @@
 """The bridge driver: a Linux bridge on the host for each network, a veth pair for each container.
 
 Follows libnetwork of moby v20.10: drivers/bridge/bridge.go, setup_device.go, setup_ipv4.go, setup_verify.go, labels.go.
-Left out: IPv6, --link, a bridge that existed before the engine, removing networks and endpoints.
+Left out: IPv6, a bridge that existed before the engine, removing networks and endpoints.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -103,6 +104,12 @@ class BridgeDriver(Driver):
         config = self.networks[endpoint.network.name]
         assert endpoint.address is not None
         self.engine.ports.publish(box, config.device, endpoint.address, config.binding_ip)
+
+    def link(self, endpoint: Endpoint, children: Iterable[Endpoint]) -> None:
+        """`link`: needed, and done, only where the bridge lets nobody through (icc=false)."""
+        config = self.networks[endpoint.network.name]
+        for child in children if not config.rules.icc else ():
+            self.engine.firewall.linked(config.device, str(endpoint.address), str(child.address), child.exposed)
 
 
 def shown(device: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +54,10 @@ class Firewall(Protocol):
     def port_unmapped(self, mapping: PortMapping) -> None:
         """A port is published no more."""
 
+    def linked(self, bridge: str, parent: str, child: str, ports: Iterable[tuple[int, str]]) -> None:
+        """Between two containers of a bridge that forwards nothing among them: `parent` may ask the ports (number,
+        protocol) of `child`."""
+
     def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
         """Ports (protocol, number) of the swarm's routing mesh: they lead to `address`, by the same number."""
 
@@ -79,6 +84,9 @@ class NoFirewall:
         pass
 
     def port_unmapped(self, mapping: PortMapping) -> None:
+        pass
+
+    def linked(self, bridge: str, parent: str, child: str, ports: Iterable[tuple[int, str]]) -> None:
         pass
 
     def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:

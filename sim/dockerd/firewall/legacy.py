@@ -1,10 +1,12 @@
 """The rules of the 20.10 era, as the command lines that dockerd runs, in its order, with its -I and its -A.
 
 Follows libnetwork of moby v20.10: drivers/bridge/setup_ip_tables.go, iptables/iptables.go, firewall_linux.go,
-drivers/bridge/setup_ip_forwarding.go. Left out: ip6tables, firewalld, --link, SCTP, and removing what was added.
+drivers/bridge/setup_ip_forwarding.go. Left out: ip6tables, firewalld, SCTP, and removing what was added.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from sim.dockerd.firewall.api import BridgeRules, PortMapping
 from sim.kernel.netns import Netns
@@ -80,6 +82,13 @@ class LegacyFirewall:
             ("nat", "POSTROUTING",
              f"-p {protocol} -s {target} -d {target} --dport {mapping.container_port} -j MASQUERADE"),
         ]
+
+    def linked(self, bridge: str, parent: str, child: str, ports: Iterable[tuple[int, str]]) -> None:
+        """`ChainInfo.Link`: there, and back."""
+        for port, protocol in ports:
+            between = f"-i {bridge} -o {bridge} -p {protocol}"
+            self._ensure("-A", "filter", DOCKER, f"{between} -s {parent} -d {child} --dport {port} -j ACCEPT")
+            self._ensure("-A", "filter", DOCKER, f"{between} -s {child} -d {parent} --sport {port} -j ACCEPT")
 
     def mesh_published(self, bridge: str, address: str, ports: list[tuple[str, int]]) -> None:
         """`programIngress`"""
