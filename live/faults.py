@@ -29,7 +29,6 @@ from live.refusals import engine_answers
 from sim.errors import PlumbError
 from sim.spec import Fault
 
-UPLINK = "eth0"
 LIMIT = 60.0
 """Seconds that a step may take: a swarm gives a silent node up after five to ten."""
 REUNION_LIMIT = 150.0
@@ -49,7 +48,7 @@ def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
     match fault.kind:
         case "link down":
             netns.call(lab.netns_path(WIRE), netns.link_down, lab.port(host))
-            _wait(lambda: not netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} still has a carrier")
+            _wait(lambda: not _carrier(lab, host), f"{host} still has a carrier")
             _await_parting(deployment, before, host, alive=True)
         case "engine killed":
             lab.kill_engine(host)
@@ -63,13 +62,17 @@ def inject(lab: Lab, deployment: Deployment, fault: Fault) -> None:
             drain.drain(lab, deployment, fault)
 
 
+def _carrier(lab: Lab, host: str) -> bool:
+    return netns.call(lab.netns_path(host), netns.carrier, lab.spec.uplink(host))
+
+
 def mend(lab: Lab, deployment: Deployment, fault: Fault) -> None:
     """It is repaired. LabError when that does not succeed within LIMIT seconds."""
     host, spec = fault.host, deployment.spec
     match fault.kind:
         case "link down":
             netns.call(lab.netns_path(WIRE), netns.link_up, lab.port(host))
-            _wait(lambda: netns.call(lab.netns_path(host), netns.carrier, UPLINK), f"{host} gets no carrier")
+            _wait(lambda: _carrier(lab, host), f"{host} gets no carrier")
         case "engine killed":
             ended = [box for box in spec.containers if box.host == host and box.name not in deployment.ended]
             lab.start_engine_again(host)

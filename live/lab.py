@@ -141,7 +141,8 @@ class Lab:
         wire, total = self.netns_path(WIRE), 0
         for index, label in enumerate(label for label in self.record.namespaces if label != WIRE):
             client = self.spec.client(label)
-            cables = [("eth0", f"to-{index}", self.spec.link_of(label))]
+            cables = [(nic, _port(index, number), self.spec.link_of(label))
+                      for number, nic in enumerate(self.spec.nics_of(label))]
             if client and client.router:
                 cables.append((FAR, f"far-{index}", self.spec.far_link(client.router)))
             for device, port, cable in cables:
@@ -229,7 +230,8 @@ class Lab:
             progress(f"Docker Engine {dockerd.version} on {label} is ready")
         if spec.in_swarm:
             progress("forming a swarm")
-            hosts = {host.name: (self.netns_path(host.name), spec.uplink_address(host.name)) for host in spec.hosts}
+            hosts = {host.name: swarm.Acquaintance(
+                self.netns_path(host.name), spec.uplink_address(host.name), host.nics[0]) for host in spec.hosts}
             swarm.acquaint(hosts, self.netns_path(WIRE), {name: f"to-{index}" for index, name in enumerate(hosts)})
             swarm.form(self, spec)
         record.ready = True
@@ -246,7 +248,11 @@ class Lab:
         behind = {client.name: client.behind for client in spec.clients}
         for label, address in machines.items():
             here, client, number = self.netns_path(label), spec.client(label), numbers[label]
-            _join(here, "eth0", address, wire, f"to-{number}", switches[behind.get(label, "")], spec.link_of(label))
+            switch = switches[behind.get(label, "")]
+            # A bridge floods its newest port first (new_nbp in net/bridge/br_if.c): so a machine's uplink hears, and
+            # answers, before its other interfaces, as in the model's switch.
+            for index, nic in reversed(list(enumerate(spec.nics_of(label)))):
+                _join(here, nic, "" if index else address, wire, _port(number, index), switch, spec.link_of(label))
             if client and client.router:
                 far = spec.far_link(client.router)
                 _join(here, FAR, client.router.address, wire, f"far-{number}", switches[label], far)
@@ -254,7 +260,7 @@ class Lab:
             if client and client.forwards:
                 netns.call(here, netns.set_sysctl, "net.ipv4.ip_forward", "1")
             if client and client.everywhere:
-                netns.everywhere(here, "eth0")
+                netns.everywhere(here, spec.uplink(label))
             firewall.tell(here, client.rules if client else (), f"client {label}")
 
     def _start_nameserver(self, address: str) -> None:
@@ -275,12 +281,18 @@ class Lab:
 
 
 def _join(here: Path, device: str, address: str, wire: Path, port: str, switch: str, cable: Underlay) -> None:
-    """A cable from a machine's device to a switch of the wire, and its address."""
+    """A cable from a machine's device to a switch of the wire, and its address, if it has one."""
     netns.veth(here, device, wire, port, mtu=cable.mtu)
     shaping.shape(here, device, cable)
     shaping.shape(wire, port, cable)
-    netns.address(here, device, address)
+    if address:
+        netns.address(here, device, address)
     netns.enslave(wire, switch, [port])
+
+
+def _port(machine: int, nic: int) -> str:
+    """The switch's end of a machine's cable, by their numbers."""
+    return f"to-{machine}" if nic == 0 else f"to-{machine}-{nic}"
 
 
 @contextmanager

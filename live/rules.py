@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ from pathlib import Path
 
 from live import balance, engine, inspect, links, names, netns
 from live.deployment import Deployment
-from live.links import Link
 from live.names import Names
 from live.patience import patient
 from sim.errors import LabError
@@ -35,7 +34,6 @@ SWARM_PORTS = (2377, 7946)
 """Where engines of a swarm wait for each other."""
 SAVE_LIMIT = 20.0
 ENGINE_PROGRAMS = ("dockerd", "docker-proxy")
-CABLES = ("eth0", FAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def read(deployment: Deployment) -> tuple[Names, Plumbing]:
         raw = {label: each.result() for label, each in reading.items()}
     seen = {label: Namespace(
         label,
-        {i.name: i for i in _interfaces(label, known, machine=label in machines)},
+        {i.name: i for i in _interfaces(label, known, (*spec.nics_of(label), FAR) if label in machines else ())},
         [Route(r.dst, known.device(label, r.dev), r.via, r.src) for r in known.routes[label]],
         {table: [known.text(label, line) for line in lines] for table, lines in found.rules.items()},
         sorted({found.listening[inode] for inode in found.listening.keys() & held.get(found.inode, set())}),
@@ -87,18 +85,14 @@ def _raw(path: Path, *, machine: bool) -> _Raw:
     return _Raw(path.stat().st_ino, rules, listening, neighbours, remotes, list(map(str, balanced)))
 
 
-def _interfaces(label: str, known: Names, *, machine: bool) -> Iterator[Interface]:
+def _interfaces(label: str, known: Names, cables: Collection[str]) -> Iterator[Interface]:
+    """Those in `cables` are a machine's own, and veths only because this is a lab."""
     by_index = {link.index: link.name for link in known.links[label]}
     for link in known.links[label]:
         yield Interface(
-            known.device(label, link.name), _kind(link, machine=machine), known.mac_of(label, link), link.addresses,
-            link.mtu, known.device(label, by_index[link.master]) if link.master in by_index else "", link.up,
-            link.options)
-
-
-def _kind(link: Link, *, machine: bool) -> str:
-    """A machine's cable is a veth only because this is a lab."""
-    return "link" if machine and link.name in CABLES else link.kind
+            known.device(label, link.name), "link" if link.name in cables else link.kind, known.mac_of(label, link),
+            link.addresses, link.mtu, known.device(label, by_index[link.master]) if link.master in by_index else "",
+            link.up, link.options)
 
 
 def _iptables_save() -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import docker
 from docker.errors import DockerException, NotFound
@@ -27,7 +28,7 @@ from live.patience import until
 from sim.errors import LabError
 from sim.spec import Spec
 
-UPLINK, VXLAN = "eth0", "vxlan0"
+VXLAN = "vxlan0"
 LIMIT = 30.0
 """Seconds that a step of the swarm may take."""
 RESOLVER = ("127.0.0.11", 53)
@@ -99,17 +100,23 @@ def _has_ingress(client: docker.DockerClient) -> bool:
     return INGRESS_GATEWAY in {member["Name"] for member in members.values()}
 
 
-def acquaint(hosts: dict[str, tuple[Path, str]], wire: Path, ports: dict[str, str]) -> None:
-    """Permanent ARP entries of `hosts` (label -> namespace, address) for each other, static ones at the switch's
-    `ports`.
-    """
-    macs = {label: next(link.mac for link in links.read(path)[0] if link.name == UPLINK)
-            for label, (path, _) in hosts.items()}
+class Acquaintance(NamedTuple):
+    """A host of a swarm: its namespace, its address and the interface that has it."""
 
-    def neighbours(others: dict[str, str]) -> None:
+    netns: Path
+    address: str
+    uplink: str
+
+
+def acquaint(hosts: dict[str, Acquaintance], wire: Path, ports: dict[str, str]) -> None:
+    """Permanent ARP entries of `hosts` (by label) for each other, static ones at the switch's `ports`."""
+    macs = {label: next(link.mac for link in links.read(host.netns)[0] if link.name == host.uplink)
+            for label, host in hosts.items()}
+
+    def neighbours(uplink: str, others: dict[str, str]) -> None:
         with IPRoute() as route:
             for address, mac in others.items():
-                route.neigh("replace", dst=address, lladdr=mac, ifindex=netns.index_of(route, UPLINK),
+                route.neigh("replace", dst=address, lladdr=mac, ifindex=netns.index_of(route, uplink),
                             state=NUD_PERMANENT)
 
     def forwarding() -> None:
@@ -118,8 +125,9 @@ def acquaint(hosts: dict[str, tuple[Path, str]], wire: Path, ports: dict[str, st
                 route.neigh("replace", family=socket.AF_BRIDGE, lladdr=macs[label], ifindex=netns.index_of(route, port),
                             state=NUD_NOARP, flags=NTF_MASTER)
 
-    for label, (path, _) in hosts.items():
-        netns.call(path, neighbours, {address: macs[other] for other, (_, address) in hosts.items() if other != label})
+    for label, host in hosts.items():
+        others = {other.address: macs[name] for name, other in hosts.items() if name != label}
+        netns.call(host.netns, neighbours, host.uplink, others)
     netns.call(wire, forwarding)
 
 

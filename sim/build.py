@@ -47,6 +47,7 @@ from sim.placement import Scheduler
 from sim.questions import parse_lines
 from sim.questions.default import default_questions
 from sim.spec import (
+    UPLINK,
     Attachment,
     Client,
     Container,
@@ -101,11 +102,14 @@ class Topology:
         labels: Mapping[str, str] | None = None,
         routes: Iterable[str] = (),
         firewall: Iterable[str] = (),
+        nics: Iterable[str] = (UPLINK,),
+        arch: str = "x86_64",
         **engine: Any,
     ) -> Topology:
         """A machine with an engine; `engine` are the fields of `sim.spec.Engine`, such as `icc=False`. `link`: those of
         `sim.spec.Link`, where its cable differs from the underlay's; `labels`: the swarm node's. `routes`: "default via
-        192.168.99.1"; `firewall`: command lines of iptables, those of the engine's chains told when all is deployed."""
+        192.168.99.1"; `firewall`: command lines of iptables, those of the engine's chains told when all is deployed.
+        `nics`: its interfaces on the wire, the uplink first."""
         machine = Host(
             name=name,
             address=address or default_address(self.wire, 101 + len(self.hosts)),
@@ -114,6 +118,8 @@ class Topology:
             labels=dict(labels or {}),
             routes=tuple(routes),
             firewall=Firewall.of(firewall),
+            nics=tuple(nics),
+            arch=arch,
         )
         return replace(self, hosts=(*self.hosts, machine))
 

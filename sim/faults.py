@@ -24,7 +24,7 @@ from sim.dockerd.daemon import Daemon
 from sim.errors import PlumbError, SpecError
 from sim.packet import ip
 from sim.spec import Container, Fault, Firewall, Move, Spec
-from sim.underlay import UPLINK, WIRE
+from sim.underlay import WIRE
 from sim.world import World
 
 
@@ -132,7 +132,8 @@ def _together(world: World) -> None:
 def _start_again(world: World, host: str) -> None:
     """A new dockerd over what the killed one left, then the containers with a restart policy."""
     old = world.daemons[host]
-    own = [sandbox.netns.label for sandbox in old.sandboxes_of_its_own] + failure.remove_remains(old, (UPLINK, "lo"))
+    own = [sandbox.netns.label for sandbox in old.sandboxes_of_its_own]
+    own += failure.remove_remains(old, (*old.host.nics, "lo"))
     running = [sandbox.container for sandbox in old.containers]
     for label in [*own, *running]:
         world.namespaces.pop(label, None)

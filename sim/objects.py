@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from sim import checks
+from sim.checks.nics import check_nics
 from sim.checks.swarm import check_service
 from sim.checks.sysctls import canonical
 from sim.machines import Firewall, Router, RuleLine, internet_rules
@@ -17,6 +18,8 @@ from sim.model import Address, Cidr, Label, Mac, Model
 
 DEFAULT_NETWORK = "bridge"
 """Docker's name for the network of docker0."""
+UPLINK = "eth0"
+"""What a machine's interface is called unless it says otherwise."""
 ANYWHERE = "0.0.0.0"
 """Where one listens who does not choose among the addresses of a namespace."""
 
@@ -163,7 +166,9 @@ Route = Annotated[str, AfterValidator(checks.check_route)]
 
 
 class Host(Model):
-    """A machine with an engine. `address` (CIDR) is on its uplink `eth0`. `labels` are those of the swarm's node."""
+    """A machine with an engine. `nics`: its interfaces, all on the wire; the first is its uplink and has `address`
+    (CIDR), the others have none and are there for networks whose parent they are. `labels` are those of the swarm's
+    node, `arch` its architecture as `docker info` says it."""
 
     name: Label = "host"
     address: Cidr = "192.168.99.101/24"
@@ -172,6 +177,8 @@ class Host(Model):
     labels: dict[str, str] = Field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     firewall: Firewall = Firewall()
+    nics: Annotated[tuple[str, ...], AfterValidator(check_nics)] = (UPLINK,)
+    arch: str = Field(default="x86_64", pattern=r"^[a-z0-9_]+$")
 
 
 class Client(Model):

@@ -49,6 +49,10 @@ class Node:
             value = self.host.labels.get(constraint.key.removeprefix(LABELS), "")
         elif constraint.key == "node.role":
             value = "manager" if self.manager else "worker"
+        elif constraint.key == "node.platform.os":
+            value = "linux"
+        elif constraint.key == "node.platform.arch":
+            value = self.host.arch
         else:
             value = self.host.name
         return (value.casefold() == constraint.value.casefold()) is constraint.equal

@@ -10,8 +10,8 @@ Labels and device names, the same in prediction and capture (random kernel names
 `br(NETWORK)`          a user-defined bridge whose name dockerd draws from the network's id
 the given name         a bridge named by `com.docker.network.bridge.name`
 `veth(CONTAINER@NET)`  the host's end of a container's veth; `bridge` is the default network's name
-`eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a host: its uplink;
-                       `eth1` of a router: on the net beyond it
+`eth0`, `eth1`         in a container: by its networks' names, internal ones last; `eth0` of a machine: its uplink;
+                       of a host, that is the first of its `nics`; `eth1` of a router: on the net beyond it
 `dm(NETWORK)`          the dummy parent of a macvlan network that was given none; `di(NETWORK)` of an ipvlan network
 `eth0.10`              a sub-interface that a macvlan or ipvlan network has for its parent: VLAN 10 of eth0
 `lo`                   loopback
@@ -41,6 +41,7 @@ from sim.model import Model
 from sim.objects import (
     ANYWHERE,
     DEFAULT_NETWORK,
+    UPLINK,
     Attachment,
     Client,
     Container,
@@ -58,9 +59,9 @@ from sim.objects import (
 )
 
 __all__ = [
-    "ANYWHERE", "DEFAULT_NETWORK", "FAR", "Attachment", "Client", "Container", "Dial", "Engine", "Fault", "Firewall",
-    "Forward", "Host", "Link", "Listener", "Model", "Move", "Network", "Probe", "PublishedPort", "Question", "Router",
-    "Service", "ServicePort", "Spec", "Underlay",
+    "ANYWHERE", "DEFAULT_NETWORK", "FAR", "UPLINK", "Attachment", "Client", "Container", "Dial", "Engine", "Fault",
+    "Firewall", "Forward", "Host", "Link", "Listener", "Model", "Move", "Network", "Probe", "PublishedPort",
+    "Question", "Router", "Service", "ServicePort", "Spec", "Underlay",
 ]
 
 Probe = Literal["ping", "tcp", "udp"]
@@ -264,6 +265,15 @@ class Spec(Model):
             raise SpecError(f"{subnet} has no free address for a name server", where=f"host {self.hosts[0].name}",
                             mend="use a larger subnet")
         return f"{found}/{subnet.prefixlen}"
+
+    def nics_of(self, label: str) -> tuple[str, ...]:
+        """A machine's interfaces on the wire, its uplink first."""
+        host = self.host(label)
+        return host.nics if host else (UPLINK,)
+
+    def uplink(self, label: str) -> str:
+        """The interface that has a machine's address."""
+        return self.nics_of(label)[0]
 
     def link_of(self, label: str) -> Underlay:
         """What the cable of a host or a client (or of the underlay's name server) is like: its `link`, and the underlay

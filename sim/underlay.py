@@ -14,7 +14,6 @@ from sim.kernel.veth import cable
 from sim.packet import cidr, dotted, ip
 from sim.spec import FAR, Spec, Underlay
 
-UPLINK = "eth0"
 WIRE, NAMESERVER = "@wire", "@dns"
 """Labels of the underlay's own namespaces: no container, host or client can be called so."""
 SWITCH = "switch"
@@ -32,14 +31,17 @@ def plumb(spec: Spec, new_netns: Callable[[str], Netns]) -> None:
     machines = {machine.name: machine.address for machine in spec.machines} | {NAMESERVER: nameserver}
     for name, address in machines.items():
         netns = new_netns(name)
-        _join(netns, UPLINK, address, wire, name, switches[behind.get(name, "")], spec.link_of(name))
+        uplink, *others = spec.nics_of(name)
+        _join(netns, uplink, address, wire, name, switches[behind.get(name, "")], spec.link_of(name))
+        for nic in others:
+            _join(netns, nic, "", wire, f"{name}:{nic}", SWITCH, spec.link_of(name))
         netns.nameservers = [dotted(cidr(nameserver)[0])]
         client = spec.client(name)
         if client and client.router:
             far = spec.far_link(client.router)
             _join(netns, FAR, client.router.address, wire, f"{name}:{FAR}", switches[name], far)
         for line in spec.routes_of(name):
-            _route(netns, line)
+            _route(netns, line, uplink)
         if client and client.forwards:
             netns.sysctls["net.ipv4.ip_forward"] = "1"
         if client and client.everywhere:
@@ -57,15 +59,16 @@ def iptables(netns: Netns, lines: Iterable[str], where: str) -> None:
 
 
 def _join(netns: Netns, device: str, address: str, wire: Netns, port: str, switch: str, link: Underlay) -> None:
-    """A cable from a machine's device to a switch, and its address."""
+    """A cable from a machine's device to a switch, and its address, if it has one."""
     cable(netns, device, f"mac({netns.label}:{device})", wire, port, f"mac({WIRE}:{port})",
           mtu=link.mtu, delay=link.delay, rate=link.rate, loss=link.loss)
     wire.enslave(switch, port)
-    netns.add_address(device, address)
+    if address:
+        netns.add_address(device, address)
 
 
-def _route(netns: Netns, line: str) -> None:
+def _route(netns: Netns, line: str, uplink: str) -> None:
     """By the device on whose net the gateway is."""
     subnet, _, via = (part.strip() for part in line.partition(" via "))
     link = netns.routes.lookup(ip(via))
-    netns.add_route(subnet, dev=link.dev if link else UPLINK, via=via)
+    netns.add_route(subnet, dev=link.dev if link else uplink, via=via)

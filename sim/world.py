@@ -38,7 +38,7 @@ from sim.packet import Proto, cidr, dotted, ip
 from sim.plumbing import Plumbing
 from sim.spec import ANYWHERE, Client, Container, Dial, Host, Question, Spec
 from sim.trace import Answer, Trace
-from sim.underlay import NAMESERVER, SWITCH, UPLINK, WIRE, iptables
+from sim.underlay import NAMESERVER, SWITCH, WIRE, iptables
 from sim.underlay import plumb as plumb_underlay
 
 LINGER = 0.3
@@ -337,9 +337,10 @@ def _form_swarm(world: World) -> None:
     assert isinstance(switch, Bridge)
     for daemon in world.daemons.values():
         daemon.swarm_join(world.swarm)
+    macs = {host.name: f"mac({host.name}:{host.nics[0]})" for host in world.spec.hosts}
     for host in world.spec.hosts:
-        switch.fdb.add(f"mac({host.name}:{UPLINK})", world.namespaces[WIRE].devices[host.name])
+        switch.fdb.add(macs[host.name], world.namespaces[WIRE].devices[host.name])
         for other in world.spec.hosts:
             if other is not host:
                 world.namespaces[host.name].neighbours.add(
-                    UPLINK, cidr(other.address)[0], f"mac({other.name}:{UPLINK})")
+                    host.nics[0], cidr(other.address)[0], macs[other.name])

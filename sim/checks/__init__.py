@@ -56,7 +56,10 @@ CHOICES = {
     "ipvlan_flag": ("bridge", "private", "vepa"),
 }
 OVERLAY_OPTIONS = {"com.docker.network.driver.mtu": "number", "encrypted": "flag"}
-"""driver_opts of the overlay driver (libnetwork/drivers/overlay/ov_network.go)."""
+"""driver_opts of the overlay driver (libnetwork/drivers/overlay/ov_network.go). Of `encrypted` the engine looks at the
+key alone: any value switches it on."""
+OFF = {"0", "false", "no", "off", "n", "f"}
+"""What somebody writes who does not want it."""
 DRIVER_OPTIONS = {
     "bridge": BRIDGE_OPTIONS, "ipvlan": IPVLAN_OPTIONS, "macvlan": MACVLAN_OPTIONS, "overlay": OVERLAY_OPTIONS,
 }
@@ -164,8 +167,6 @@ def check_driver_option(driver: str, key: str, value: str) -> None:
         raise SpecError(f"{key} {value!r} is none of {driver}'s", mend=did_you_mean(value, CHOICES[key]))
     if form == "boolean" and value not in BOOLEANS:
         raise SpecError(f"{key} {value!r} is neither true nor false", mend='write "true" or "false"')
-    if form == "flag" and value not in ("", "true"):  # whose value the engine does not look at
-        raise SpecError(f"{key} {value!r} switches it on all the same", mend='write "", or leave the option out')
     if form == "number" and not (re.fullmatch(r"\d{1,5}", value, re.ASCII) and 68 <= int(value) <= 65535):
         raise SpecError(f"{key} {value!r} is no MTU", mend="use 68-65535")
     if form == "device" and (not 0 < len(value) < 16 or re.search(r"[\s/:]", value)):

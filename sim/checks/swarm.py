@@ -1,8 +1,8 @@
 """What must hold of a swarm, its services, and faults: much in swarmkit's own words, for it is what a manager refuses.
 
 Follows swarmkit as vendored in moby v20.10: manager/constraint/constraint.go, manager/controlapi/service.go; and moby's
-daemon/cluster/services.go. Left out: constraints on what the model doesn't know of a node (its id, address, platform,
-the engine's own labels): these are refused by name.
+daemon/cluster/services.go. Left out: constraints on what the model doesn't know of a node (its id, address, the
+engine's own labels): these are refused by name.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ KEY = re.compile(r"[a-z_][a-z0-9\-_.]+", re.IGNORECASE | re.ASCII)
 VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE | re.ASCII)
 OPERATORS = ("==", "!=")
 LABELS = "node.labels."
-MATCHED = ("node.hostname", "node.role")
+MATCHED = ("node.hostname", "node.role", "node.platform.os", "node.platform.arch")
 UNKNOWN = {
     "node.id": "an engine draws it; use node.hostname",
     "node.ip": "use node.hostname",
-    "node.platform.os": "every host of the model has the same; remove it",
-    "node.platform.arch": "every host of the model has the same; remove it",
     "engine.labels.": "give the host labels, and use node.labels",
 }
 """What swarm could go by and the model can't, and what to do."""

@@ -38,6 +38,7 @@ from sim.compose.extension import TOP_KEYS, read_faults, read_machines
 from sim.compose.files import STDIN, Found, find
 from sim.compose.interpolation import Variables
 from sim.compose.networks import is_external, read_network
+from sim.compose.nics import with_nics
 from sim.compose.ports import HostPortRanges
 from sim.compose.project import Project, read_project
 from sim.compose.services import Service, in_start_order, join, read_service
@@ -134,6 +135,7 @@ def spec_of(read: Project) -> Spec:
     plain = [service for service in order if not service.swarm]
     names = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
     machines = read_machines(extension, [*names, *services])
+    hosts = with_nics(machines.hosts, networks, notes)
     ranges = HostPortRanges()
     boxes: list[Container] = []
     for service in plain:
@@ -143,7 +145,7 @@ def spec_of(read: Project) -> Spec:
                     raise SpecError(f"two containers are named {box.name!r}", mend="each needs its own container_name")
             boxes.append(box)
     boxes = one_listener_a_port(boxes, services, notes)
-    scheduler = Scheduler.of(machines.hosts, networks.values(), boxes)
+    scheduler = Scheduler.of(hosts, networks.values(), boxes)
     swarm: list[SwarmService] = []
     for service in services.values():
         if service.swarm:
@@ -167,7 +169,7 @@ def spec_of(read: Project) -> Spec:
         root,
         {
             "name": project,
-            "hosts": machines.hosts,
+            "hosts": hosts,
             "clients": machines.clients,
             "underlay": machines.underlay,
             "names": machines.names,

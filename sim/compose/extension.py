@@ -25,6 +25,7 @@ from typing import get_args
 
 from sim import checks
 from sim.compose.document import Item
+from sim.compose.nics import read_nics
 from sim.compose.ports import read_listeners
 from sim.compose.surroundings import (
     ROUTER_KEYS,
@@ -41,7 +42,7 @@ from sim.errors import SpecError
 from sim.spec import Client, Engine, Fault, Host, Underlay
 
 TOP_KEYS = {"hosts", "clients", "questions", "underlay", "faults", "stack", "names", "internet"}
-HOST_KEYS = {"address", "engine", "link", "labels", "routes", "gateway", "firewall"}
+HOST_KEYS = {"address", "engine", "link", "labels", "routes", "gateway", "firewall", "nics", "arch"}
 ENGINE_FLAGS = {"userland-proxy", "iptables", "ip-forward", "ip-masq", "icc"}
 ENGINE_KEYS = ENGINE_FLAGS | {"version", "bip", "mtu", "default-address-pools"}
 CLIENT_KEYS = {"address", "routes", "gateway", "listens", "link", "firewall", "behind", "forward"} | ROUTER_KEYS
@@ -128,6 +129,8 @@ def _host(name: str, item: Item, address: str, named: Mapping[str, str]) -> Host
             labels={key: value.value for key, value in fields["labels"].pairs()} if "labels" in fields else {},
             routes=read_routes(fields, named),
             firewall=read_firewall(fields.get("firewall")),
+            **read_nics(fields),
+            **({"arch": fields["arch"].text()} if "arch" in fields else {}),
         )
 
 

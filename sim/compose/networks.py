@@ -58,7 +58,7 @@ def read_network(key: str, item: Item, project: str, notes: list[str], *, stack:
         if flag in fields and fields[flag].flag() is not wanted:
             fields[flag].fail(f"{flag}: {str(not wanted).lower()} is not modelled", mend)
     driver = _driver(fields, "overlay" if stack else "bridge")
-    options = _options(driver, fields)
+    options = _options(driver, fields, notes)
     with fields.get("ipam", item).blamed():
         return Network(
             name=name,
@@ -89,7 +89,7 @@ def _external_network(key: str, item: Item, name: str, notes: list[str], *, stac
             return Network(name=name, key=key, driver=driver, attachable=stack)
     fields = said.fields(SAID_KEYS, of=f"external network {key!r}")
     driver = _driver(fields, "overlay" if stack else "bridge")
-    options = _options(driver, fields)
+    options = _options(driver, fields, notes)
     if "parent" in fields:
         if options.setdefault("parent", fields["parent"].text()) != fields["parent"].text():
             fields["parent"].fail("the parent is given twice", "leave one of the two out")
@@ -123,12 +123,15 @@ def _driver(fields: dict[str, Item], default: str) -> str:
     return driver
 
 
-def _options(driver: str, fields: dict[str, Item]) -> dict[str, str]:
+def _options(driver: str, fields: dict[str, Item], notes: list[str]) -> dict[str, str]:
     options = {}
     for option, value in (fields["driver_opts"].mapping() if "driver_opts" in fields else {}).items():
         options[option] = value.text()
         with value.blamed():
             checks.check_driver_option(driver, option, options[option])
+        if checks.DRIVER_OPTIONS[driver][option] == "flag" and options[option].lower() in checks.OFF:
+            notes.append(f"{value.path}: {options[option]!r} switches it on all the same, for the engine looks at the "
+                         "key alone")
     return options
 
 

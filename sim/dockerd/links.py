@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from sim import spec
 from sim.dockerd.endpoint import Endpoint
 from sim.dockerd.refusals import LINKS_ON_HOST
-from sim.dockerd.resolution import HostsLine
 from sim.dockerd.sandbox import Sandbox
 from sim.errors import PlumbError
+from sim.kernel.resolver import HostsLine
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from ipaddress import IPv4Network
 from sim.packet import dotted
 from sim.reasons.facts import Facts
 from sim.reasons.links import ON_THE_PARENT, two_of
-from sim.underlay import UPLINK
 
 
 def cautions(facts: Facts) -> list[str]:
@@ -20,7 +19,7 @@ def _subnets(facts: Facts) -> Iterator[str]:
     for host in facts.spec.hosts:
         netns = facts.world.namespaces[host.name]
         elsewhere = [(IPv4Network(f"{dotted(route.network)}/{route.prefix_length}"), route)
-                     for route in netns.routes.entries if route.mask and (route.dev == UPLINK or route.via)]
+                     for route in netns.routes.entries if route.mask and (route.dev == host.nics[0] or route.via)]
         for where, subnet, network in facts.subnets():
             if where not in ("", host.name) or network.spec.driver in ON_THE_PARENT or network.only_routes:
                 continue

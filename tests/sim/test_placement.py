@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.build import topology
 from sim.errors import SpecError
 from sim.placement import Scheduler
 from sim.spec import Attachment, Container, Host, Network, Service, ServicePort
@@ -140,3 +141,14 @@ def test_no_node_has_two_tasks_more_of_a_service_than_another(replicas: int, oth
     hosts = hosts_of(manager.place(service(), TASK, replicas)[0])
     counts = [hosts.count(host.name) for host in HOSTS]
     assert max(counts) - min(counts) <= 1
+
+
+def test_a_node_of_another_architecture_takes_only_what_its_name_in_docker_info_allows() -> None:
+    made = topology().host("h1").host("pi", arch="aarch64").network("n", driver="overlay")
+    found = []
+    for said in ("node.platform.arch == aarch64", "node.platform.arch != AARCH64", "node.platform.os == linux"):
+        placed = made.service("web", networks=["n"], constraints=[said]).spec()
+        found.append([task.host for task in placed.tasks("web")])
+    assert found == [["pi"], ["h1"], ["h1"]]
+    with pytest.raises(SpecError, match=r"node\.platform\.arch == amd64"):  # the engine calls it x86_64
+        made.service("web", networks=["n"], constraints=["node.platform.arch == amd64"]).spec()

@@ -190,7 +190,7 @@ BAD: list[tuple[str, list[str]]] = [
         WEB + "    deploy: {placement: {constraints: [engine.labels.os == x]}}",
         ["constraint on engine.labels.os is not modelled; give the host labels"],
     ),
-    (WEB + "    deploy: {placement: {constraints: [node.platform.os == linux]}}", ["os is not modelled"]),
+    (WEB + "    deploy: {placement: {constraints: [node.platform.oss == linux]}}", ["did you mean 'node.platform.os'"]),
     (WEB + "    deploy: {placement: {constraints: [node.id == abc]}}", ["node.id is not", "use node.hostname"]),
     (
         WEB + "    deploy:\n      placement: {constraints: [node.hostname == h9]}",

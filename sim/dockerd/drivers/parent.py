@@ -47,7 +47,13 @@ class ParentRules:
         if parent in taken:
             raise PlumbError(f"network {self.dummy}-… is already using parent interface {parent}")
         if parent not in host.devices:
-            self._add_sub_interface(parent, host)
+            try:
+                self._add_sub_interface(parent, host)
+            except PlumbError as error:
+                cables = ", ".join(name for name, device in host.devices.items() if device.kind == "link")
+                raise PlumbError(error.refusal, mend=error.mend or (
+                    f"the host has {cables}; x-hopcast: {{hosts: {{{host.label}: {{nics: […]}}}}}} says what its "
+                    "interfaces are called")) from None
         _refuse_bridge(parent, host)
         return parent
 

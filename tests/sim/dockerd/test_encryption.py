@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sim import spec
+from sim.compose import loads
 from sim.dockerd.drivers.encryption import largest
-from sim.errors import SpecError
 from sim.packet import Proto
 from sim.predict import predict
 from sim.trace import DropReason, Kind, Outcome, Trace
@@ -157,7 +157,14 @@ def test_without_esp_in_the_kernel_the_engine_goes_on_and_its_policies_drop() ->
     assert {(s.where, s.reason) for s in trace.drops()} == {("h1", DropReason.NO_STATE)}
 
 
-def test_any_value_of_the_option_would_encrypt_so_only_unmistakable_ones_are_taken() -> None:
-    assert encrypted("vault", encrypted="true").options == {"encrypted": "true"}
-    with pytest.raises(SpecError, match="encrypted 'false' switches it on all the same"):
-        encrypted("vault", encrypted="false")
+@pytest.mark.parametrize("value", ["", "true", "yes", "1", "false"])
+def test_the_option_encrypts_whatever_its_value_is(value: str) -> None:
+    assert encrypted("vault", encrypted=value).options == {"encrypted": value}
+
+
+def test_who_writes_that_it_is_off_is_told_that_it_is_on() -> None:
+    text = """{services: {a: {image: busybox, networks: [n]}},
+        networks: {n: {driver: overlay, attachable: true, driver_opts: {encrypted: %s}}}}"""
+    notes = [[note for note in loads(text % value, environment={}).notes if "switches it on" in note]
+             for value in ("'yes'", "'false'")]
+    assert (notes[0], len(notes[1])) == ([], 1)
