@@ -45,6 +45,12 @@ BRIDGE_OPTIONS = {
 }
 """driver_opts of the bridge driver that the model covers (libnetwork/drivers/bridge/labels.go), and their form."""
 
+IGNORED_OPTIONS = {
+    "bridge": {f"com.docker.network.bridge.{name}" for name in (
+        "gateway_mode_ipv4", "gateway_mode_ipv6", "inhibit_ipv4", "trusted_host_interfaces")},
+}
+"""driver_opts of 27.0 and later that the engine of 20.10 overlooks, as any label that it does not know."""
+
 MACVLAN_OPTIONS = {"parent": "device", "macvlan_mode": "choice"}
 """driver_opts of the macvlan driver (libnetwork/drivers/macvlan/macvlan.go)."""
 IPVLAN_OPTIONS = {"parent": "device", "ipvlan_mode": "choice", "ipvlan_flag": "choice"}
@@ -161,6 +167,8 @@ def check_driver_option(driver: str, key: str, value: str) -> None:
     """One of driver_opts: the driver knows it and can read its value. Raises SpecError."""
     known = DRIVER_OPTIONS[driver]
     form = known.get(key)
+    if key in IGNORED_OPTIONS.get(driver, ()):
+        return
     if form is None:
         raise SpecError(f"driver option {key!r} is not one that the model covers", mend=did_you_mean(key, known))
     if form == "choice" and value not in CHOICES[key]:

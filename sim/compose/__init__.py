@@ -41,7 +41,7 @@ from sim.compose.networks import is_external, read_network
 from sim.compose.nics import with_nics
 from sim.compose.ports import HostPortRanges
 from sim.compose.project import Project, read_project
-from sim.compose.services import Service, in_start_order, join, read_service
+from sim.compose.services import Service, gateway_priorities, in_start_order, join, read_service
 from sim.compose.stack import decide, deploy
 from sim.compose.surroundings import gateways_of_nobody
 from sim.compose.underlay import addresses_at_risk
@@ -185,7 +185,7 @@ def spec_of(read: Project) -> Spec:
     asked = read_questions(extension["questions"], spec) if "questions" in extension else []
     questions = tuple(question for question, _ in asked) if "questions" in extension else default_questions(spec)
     said = {f"question {question}": item.where for question, item in asked}
-    notes += addresses_at_risk(spec) + gateways_of_nobody(spec)
+    notes += addresses_at_risk(spec) + gateways_of_nobody(spec) + gateway_priorities(services.values())
     notes += _said_once(ignored, disabled, order, read.variables)
     return Spec.model_validate({
         **{key: getattr(spec, key) for key in Spec.model_fields},

@@ -31,10 +31,9 @@ READ_NETWORK = {
     "attachable", "driver", "driver_opts", "enable_ipv4", "enable_ipv6", "external", "internal", "ipam", "name",
 }
 IGNORED_NETWORK = {"labels"}
-READ_ATTACHMENT = {"aliases", "ipv4_address", "mac_address", "priority"}
+READ_ATTACHMENT = {"aliases", "gw_priority", "ipv4_address", "mac_address", "priority"}
 REFUSED_ATTACHMENT = {
     "driver_opts": "Hopcast has no driver options for a single endpoint; remove it",
-    "gw_priority": "it needs a newer engine than the model's; remove it",
     "interface_name": "it needs a newer engine than the model's; remove it",
     "ipv6_address": "Hopcast models IPv4 only; remove it",
     "link_local_ips": "Hopcast does not model link-local addresses; remove it",

@@ -129,7 +129,10 @@ def _options(driver: str, fields: dict[str, Item], notes: list[str]) -> dict[str
         options[option] = value.text()
         with value.blamed():
             checks.check_driver_option(driver, option, options[option])
-        if checks.DRIVER_OPTIONS[driver][option] == "flag" and options[option].lower() in checks.OFF:
+        if option in checks.IGNORED_OPTIONS.get(driver, ()):
+            notes.append(f"{value.path}: the engine of the model does not know this option and ignores it, as any "
+                         "before 27.0 does")
+        elif checks.DRIVER_OPTIONS[driver][option] == "flag" and options[option].lower() in checks.OFF:
             notes.append(f"{value.path}: {options[option]!r} switches it on all the same, for the engine looks at the "
                          "key alone")
     return options

@@ -8,6 +8,7 @@ Left out: options of a single endpoint: errors. Services whose profiles are off 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sim.checks.sysctls import idle
@@ -141,3 +142,12 @@ def in_start_order(services: dict[str, Service]) -> list[Service]:
             else:
                 done.setdefault(service.name, waiting.pop())
     return list(done.values())
+
+
+def gateway_priorities(services: Iterable[Service]) -> list[str]:
+    """Notes: who says `gw_priority`, which Compose passes on and engines before 28.0 ignore."""
+    return [
+        f"gw_priority of {service.name} on network {key}: engines before 28.0 ignore it; the default route leads by "
+        "the first network, by name, that is not internal"
+        for service in services for key, entry in service.networks if "gw_priority" in entry.mapping()
+    ]
