@@ -17,7 +17,8 @@ from sim.trace import Outcome
 def publish(of: Verification, folder: Path, title: str) -> list[Path]:
     """Write everything to `folder`, the summary last: where it is, the rest is complete. ResultsError."""
     origin = provenance(
-        engine=of.measurement.engine if of.measurement else "", kernel=of.measurement.kernel if of.measurement else "",
+        engine=of.measurement.engine if of.measurement else of.engine,
+        kernel=of.measurement.kernel if of.measurement else "",
         where=of.measurement.where if of.measurement else "")
     origin["predicted_for"] = engines(of.spec)
     written = [results.write_json(folder / "data.json", of.as_dict() | {"title": title, "provenance": origin})]

@@ -294,7 +294,7 @@ def verification(of: Verification) -> list[RenderableType]:
     style = "bold red" if total.disagreed else "bold yellow" if total.not_made else "bold green"
     parts = [*cautions(of.prediction), predictions(of.prediction, of.answers), assumed(of.spec, of.prediction)]
     parts += [Text(f"engine: {warning}", "yellow") for warning in of.prediction.warnings]
-    if of.measurement is not None:
+    if total.checked:
         parts.append(disagreements(of.checks))
     return [*parts, totals(of.totals), Text(f"{sentence(of.as_dict())}.", style)]
 

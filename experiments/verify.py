@@ -28,6 +28,7 @@ from experiments.forecast import question_as_dict
 from experiments.measure import Progress, measure
 from experiments.measurement import Measurement, Observation
 from experiments.rotation import rotations
+from sim.errors import PlumbError
 from sim.kernel.sysctl import EPHEMERAL, PORT_RANGE, Sysctls
 from sim.phases import phases
 from sim.predict import Prediction, predict, undisturbed
@@ -50,6 +51,8 @@ class Verification:
     why_not: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     turns: list[Check] = field(default_factory=list)
+    engine: str = ""
+    """Which one refused, where that is all that was measured."""
 
     @property
     def checks(self) -> list[Check]:
@@ -69,7 +72,7 @@ class Verification:
         observations = self.measurement.observations if self.measurement else [None] * len(self.answers)
         return {
             "file": self.spec.file, "name": self.spec.name, "why_not_measured": self.why_not,
-            "engine": self.measurement.engine if self.measurement else "",
+            "engine": self.measurement.engine if self.measurement else self.engine,
             "where": self.measurement.where if self.measurement else "",
             "kernel": self.measurement.kernel if self.measurement else "",
             "points": self.measurement.points if self.measurement else [],
@@ -111,13 +114,17 @@ def verify(
     predicting: Callable[..., Prediction] = predict,
 ) -> Verification:
     """Predict `spec`, then prove it on real engines. LabError where no lab can run. `measuring`: in place of `measure`,
-    and called as it is (`experiments/micro_vm.py`). `linux`: release of the kernel that will measure, empty for this
-    machine's own. `predicting`: in place of `predict`, where somebody has more to say of what it refuses."""
+    and called as it is (`experiments/micro_vm.py`); where an engine refuses what was predicted to be deployed, that is
+    a disagreement like others, and nothing else is measured. `linux`: release of the kernel that will measure, empty
+    for this machine's own. `predicting`: in place of `predict`, where somebody has more to say of what it refuses."""
     linux = linux or platform.release()
     begun = time.monotonic()
     prediction = predicting(spec, observed=True, questions=questions, linux=linux)
     predicted = time.monotonic()
-    measurement = (measuring or measure)(spec, prediction.questions, progress=progress)
+    try:
+        measurement = (measuring or measure)(spec, prediction.questions, progress=progress)
+    except PlumbError as refusal:
+        return _refused(spec, prediction, refusal, {"predict": predicted - begun, "all": time.monotonic() - begun})
     measured = time.monotonic()
     without = _on_this_kernel(spec, prediction, measurement)
     plumbing = [_or_not_made(check, without.plumbing.get(check.subject, ()))
@@ -145,6 +152,24 @@ def unmeasured(spec: Spec, why: str) -> Verification:
     """The predicting half alone: every check is there, and none was made."""
     begun = time.monotonic()
     prediction = predict(spec, observed=True)
+    seconds = {"predict": round(time.monotonic() - begun, 3)}
+    return Verification(spec, prediction, None, *_all_not_made(prediction, why), why, seconds)
+
+
+def _refused(spec: Spec, prediction: Prediction, refusal: PlumbError, seconds: dict[str, float]) -> Verification:
+    """An engine refused what the model had deployed: that is the one check that was made."""
+    why = f"the engine refuses {refusal.where}"
+    deployed = Check("plumbing", f"{refusal.where}: deployed", False, "deployed", f"refused: {refusal.refusal}",
+                     spec.places.get(refusal.where, refusal.where),
+                     f"the engine refuses it, which was not predicted: {refusal.refusal}")
+    plumbing, answers = _all_not_made(prediction, why)
+    rounded = {stage: round(value, 3) for stage, value in seconds.items()}
+    return Verification(spec, prediction, None, [deployed, *plumbing], answers, why, rounded,
+                        engine=spec.hosts[0].engine.version)
+
+
+def _all_not_made(prediction: Prediction, why: str) -> tuple[list[Check], list[tuple[Check, Check]]]:
+    """Every check of plumbing, and those of each question."""
     plumbing = [not_made("plumbing", c.subject, c.predicted, why)
                 for c in compare_plumbing(prediction.plumbing, prediction.plumbing)]
     answers = []
@@ -152,8 +177,7 @@ def unmeasured(spec: Spec, why: str) -> Verification:
         same = compare_answer(answer, answer), compare_path(trace, trace, _points(prediction, trace))
         answers.append((not_made("reachability", str(question), same[0].predicted, why),
                         not_made("path", str(question), same[1].predicted, why)))
-    seconds = {"predict": round(time.monotonic() - begun, 3)}
-    return Verification(spec, prediction, None, plumbing, answers, why, seconds)
+    return plumbing, answers
 
 
 def _points(prediction: Prediction, trace: Trace) -> set[str]:

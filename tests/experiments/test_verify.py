@@ -13,7 +13,7 @@ from experiments.measurement import Measurement, Observation
 from experiments.publish import nat_question, publish
 from experiments.render import sentence
 from experiments.verify import Verification, unmeasured, verify
-from sim.errors import LabError
+from sim.errors import LabError, PlumbError
 from sim.packet import Packet
 from sim.predict import Prediction, predict
 from sim.spec import Spec
@@ -71,6 +71,25 @@ def test_planted_differences_are_found_each_on_its_level(
     assert [i for i, (reach, _) in enumerate(result.answers) if reach.agreed is False] == [0]
     assert [i for i, (_, path) in enumerate(result.answers) if path.agreed is False] == [1]
     assert [i for i, (_, path) in enumerate(result.answers) if path.agreed is None] == [2]
+
+
+def test_a_refusal_that_was_not_predicted_is_a_disagreement_and_all_else_is_not_made(
+    spec: Spec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuses(*_: object, **__: object) -> Measurement:
+        raise PlumbError("numerical result out of range", where="network front")
+
+    monkeypatch.setattr(experiments.verify, "measure", refuses)
+    result = verify(spec)
+    assert result.exit_code == 1
+    assert [(c.subject, c.predicted, c.observed) for c in result.checks if c.agreed is False] == [
+        ("network front: deployed", "deployed", "refused: numerical result out of range")]
+    assert {c.detail for c in result.checks if c.agreed is None} == {"the engine refuses network front"}
+    assert (result.totals.of().checked, result.totals.of().agreed) == (1, 0)
+    assert "on Docker Engine 20.10: 0 agreed, 1 disagreed" in sentence(result.as_dict())
+    assert result.as_dict()["plumbing"][0]["observed"] == "refused: numerical result out of range"
+    publish(result, tmp_path, "refused")
+    assert "seen: refused: numerical result out of range" in (tmp_path / "summary.md").read_text()
 
 
 def test_lost_frames_alone_are_no_pass(
