@@ -1,9 +1,13 @@
 """One dockerd of the lab: in its host's network namespace, with a mount namespace of its own.
 
 It finds a machine of its own: an empty /run (so it sees neither the machine's containerd, firewalld, systemd, D-Bus
-nor xtables lock, and starts its own containerd), a copy of /etc (resolv.conf names the lab's name server, /etc/hosts
+nor xtables lock, and starts its own containerd), its own /etc (resolv.conf names the lab's name server, /etc/hosts
 knows localhost only, no daemon.json, no key.json left behind), its label as hostname, and its data on a tmpfs that ends
 with its mount namespace. Only its socket and its log are visible outside, in the run's state folder.
+
+Not all that an engine writes goes where its options say: a swarm's load balancers have files in /var/lib/docker,
+containerd makes /opt/containerd. So what it writes to any other folder goes to that tmpfs too (overlayfs), and the rest
+of the machine's root file system is read-only to it.
 
 `ip netns exec` would remount /sys and hide the cgroup mounts, so nsenter(1) and unshare(1) start it; both exec, so the
 child's pid is dockerd's. What stays shared: the kernel, its modules, and the key quota that dockerd raises
@@ -24,7 +28,7 @@ import docker
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import DockerException
 
-from live import cgroup, engine
+from live import cgroup, engine, environment
 from live.patience import patient, until
 from sim.errors import LabError
 from sim.spec import Engine, Host
@@ -40,14 +44,22 @@ DYING = ("dockerd", "containerd", "docker-proxy")
 PREPARE = r"""
 set -eu
 folder=$1; cgroup=$2; hostname=$3; nameserver=$4; shift 4
+mount() { command mount -n "$@"; }  # else it would make /run/mount
 echo $$ > "$cgroup/cgroup.procs"
 echo "$hostname" > /proc/sys/kernel/hostname
 mount -t tmpfs -o mode=755 hopcast "$folder/private"
 cd "$folder/private"
-mkdir run etc etc-work data exec
-mount -t overlay -o "lowerdir=/etc,upperdir=$PWD/etc,workdir=$PWD/etc-work" overlay /etc 2>/dev/null || {
-    cp -a /etc/. etc/; mount --bind etc /etc
-}
+mkdir run data exec
+for top in etc var opt root home srv tmp mnt media; do
+    [ -d "/$top" ] && [ ! -L "/$top" ] || continue
+    mkdir -p "own/$top" "work/$top"
+    layers="lowerdir=/$top,upperdir=$PWD/own/$top,workdir=$PWD/work/$top"
+    mount -t overlay -o "$layers" overlay "/$top" 2>/dev/null || {
+        [ "$top" != etc ] || cp -a /etc/. own/etc/
+        mount --bind "own/$top" "/$top"
+    }
+done
+chmod 1777 /tmp
 rm -rf /etc/docker /etc/resolv.conf /etc/hosts
 printf 'nameserver %s\n' "$nameserver" > /etc/resolv.conf
 printf '127.0.0.1\tlocalhost\n' > /etc/hosts
@@ -58,6 +70,7 @@ mkdir -p "$inner"
 mount --bind "$folder" "$inner"
 mount --bind "$folder/private" "$inner/private"
 mount --rbind run /run
+mount -o remount,bind,ro / 2>/dev/null || :  # where / is no mount point it can't be
 exec "$@"
 """
 """$1 state folder (under /run), $2 control group, $3 hostname, $4 name server; then dockerd and its flags."""
@@ -213,11 +226,9 @@ def _inside(pid: int, group: Path) -> list[str]:
 
 def _run(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Its output goes to the end of the engine's log."""
-    environment = {"PATH": os.pathsep.join(["/usr/bin", "/bin", *engine.SBIN]), "LC_ALL": "C", "HOME": "/root",
-                   **{name: os.environ[name] for name in ("GOGC",) if name in os.environ}}
     with (folder / "dockerd.log").open("ab") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-                                start_new_session=True)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                env=environment.minimal("GOGC", HOME="/root"), start_new_session=True)
 
 
 def comm(pid: int) -> str:

@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from live import cgroup, engine, features
+from live import cgroup, engine, features, limits
 from live.vm import qemu
 from sim.errors import LabError
 
@@ -58,7 +58,7 @@ class Item:
     """One thing examined. `ok` None: could not be tried (no root)."""
 
     kind: str
-    """privilege | kernel | engine | tool"""
+    """privilege | limit | kernel | engine | tool"""
     name: str
     ok: bool | None
     detail: str
@@ -98,7 +98,7 @@ class Report:
 
 def examine() -> Report:
     """Takes about half a second."""
-    return Report((*_privileges(), *_engine(), *_kernel(), *_tools()))
+    return Report((*_privileges(), *_limits(), *_engine(), *_kernel(), *_tools()))
 
 
 def _privileges() -> list[Item]:
@@ -114,6 +114,12 @@ def _privileges() -> list[Item]:
     items.append(Item("privilege", "kvm", kvm, "" if kvm else f"{qemu.KVM_DEVICE} can't be used: emulation, "
                       "about ten times slower", "a faster micro-VM", "join the group that may open /dev/kvm", False))
     return items
+
+
+def _limits() -> list[Item]:
+    """What the smallest lab needs; before one is brought up its own size is reckoned with."""
+    return [Item("limit", each.name, each.enough, str(each), "a lab; larger ones need more", each.get, True)
+            for each in limits.limits()]
 
 
 def _engine() -> list[Item]:

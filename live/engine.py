@@ -6,17 +6,16 @@ Prediction and engine must be of one generation, else a disagreement would say n
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 
+from live import environment
 from live.patience import patient
 from sim.errors import LabError
 
-SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 GENERATIONS = (((20, 10), "20.10"), ((23, 0), "23"), ((24, 0), "24"), ((25, 0), "25"), ((26, 0), "26"), ((27, 0), "27"),
                ((28, 0), "28"), ((29, 0), "29"))
 """First release of each generation and its key, oldest first. 20.10 is the last that was numbered by year and month."""
@@ -35,7 +34,7 @@ class Engine:
 
 def which(program: str) -> str:
     """Where a program is: PATH, then the sbin folders that a plain user's PATH lacks; empty when nowhere."""
-    return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", ""), *SBIN])) or ""
+    return shutil.which(program, path=environment.search_path()) or ""
 
 
 def generation(version: str) -> str:
@@ -63,7 +62,7 @@ def found() -> Engine | None:
         return None
     try:
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=patient(20),
-                              check=True).stdout
+                              env=environment.minimal(), check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(r"version\s+([^\s,]+)", said)

@@ -16,7 +16,7 @@ from pathlib import Path
 from pyroute2 import IPRoute, NFCTSocket
 from pyroute2.netlink.exceptions import NetlinkError
 
-from live import engine, netns, xfrm
+from live import engine, environment, netns, xfrm
 from live.patience import patient
 from sim.errors import LabError
 
@@ -58,7 +58,8 @@ def command(program: str, *arguments: str) -> str:
     if not path:
         return f"no {program} here"
     try:
-        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=patient(TRY_LIMIT))
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=patient(TRY_LIMIT),
+                              env=environment.minimal())
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     if done.returncode == 0:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from live import engine, netns
+from live import engine, environment, netns
 from live.patience import patient
 from sim.errors import LabError
 
@@ -31,7 +31,8 @@ def _tell(told: list[list[str]], label: str) -> None:
     tool = engine.which("iptables")
     if not tool:
         raise LabError("no iptables on this machine", mend="apt-get install iptables")
-    run = partial(subprocess.run, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patient(LIMIT))
+    run = partial(subprocess.run, env=environment.minimal(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                  timeout=patient(LIMIT))
     for words in told:
         done = run([tool, "-w", *words])
         if done.returncode:

@@ -39,8 +39,10 @@ from live import (
     daemon,
     endings,
     engine,
+    environment,
     features,
     firewall,
+    limits,
     nameserver,
     netns,
     shaping,
@@ -270,7 +272,7 @@ class Lab:
                    str(group), sys.executable, "-I", str(Path(nameserver.__file__)), address,
                    json.dumps(self.spec.names)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   start_new_session=True)
+                                   env=environment.minimal(), start_new_session=True)
         assert process.stdout is not None and process.stderr is not None
         self._nameserver = process
         if not select.select([process.stdout], [], [], patient(NAMESERVER_LIMIT))[0] or not process.stdout.readline():
@@ -312,6 +314,7 @@ def _undisturbed() -> Iterator[None]:
 def _check(spec: Spec) -> None:
     if os.geteuid() != 0:
         raise LabError("a lab needs root", mend="run it as root; predictions work without")
+    limits.check(spec)
     machines = [*(h.name for h in spec.hosts), *(c.name for c in spec.clients)]
     for label in machines:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,60}", label):

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from live import environment
 from live.patience import patient
 from sim.errors import LabError
 
@@ -115,7 +116,7 @@ def start(namespace: Path, cpu: int, command: Sequence[str], *, told: bool = Fal
     """Starts `command` in a namespace. Read both of its pipes, and `end` it. `told`: it reads what we write to it."""
     chain = ["nsenter", f"--net={namespace}", "nice", "-n", str(NICE), "taskset", "--cpu-list", str(cpu)]
     return subprocess.Popen([*chain, *command], stdin=subprocess.PIPE if told else subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment.minimal())
 
 
 def end(process: Program) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from live import netns
+from live import environment, netns
 from sim.errors import LabError
 
 IP_PKTINFO = 8
@@ -59,7 +59,7 @@ class Responders:
                      for at, sock in sockets]
             self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(SERVE), json.dumps(table)], pass_fds=[fd for fd, _, _ in table],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment.minimal())
         finally:
             for _, sock in sockets:
                 sock.close()

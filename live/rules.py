@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from live import balance, engine, inspect, links, names, netns
+from live import balance, engine, environment, inspect, links, names, netns
 from live.deployment import Deployment
 from live.names import Names
 from live.patience import patient
@@ -101,7 +101,8 @@ def _iptables_save() -> dict[str, list[str]]:
     if not tool:
         raise LabError("no iptables-save on this machine", mend="apt-get install iptables")
     try:
-        done = subprocess.run([tool], capture_output=True, text=True, timeout=patient(SAVE_LIMIT), check=True)
+        done = subprocess.run([tool], capture_output=True, text=True, timeout=patient(SAVE_LIMIT), check=True,
+                              env=environment.minimal())
     except subprocess.SubprocessError as error:
         raise LabError(f"iptables-save failed: {getattr(error, 'stderr', '') or error}") from error
     tables: dict[str, list[str]] = {}

@@ -18,6 +18,7 @@ from typing import Any
 from sim.errors import LabError
 
 STATE = Path("/run/hopcast")
+MEND = "a lab needs a folder that it can write to, with a few megabytes left"
 
 
 @dataclass(slots=True)
@@ -51,9 +52,8 @@ class Record:
         return not self.owner_alive and not self.kept
 
     def save(self) -> None:
-        part = self.folder / "record.part"
-        part.write_text(json.dumps(asdict(self), indent=1))
-        part.replace(self.folder / "record.json")
+        """LabError when it can't be written; the one of before stays then."""
+        write(self.folder / "record.json", asdict(self))
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -69,9 +69,27 @@ def new_record(run: str, *, kept: bool, spec: dict[str, Any]) -> Record:
     except FileExistsError as error:
         raise LabError(f"lab {run} exists already", mend=f"hopcast lab down {run}") from error
     except OSError as error:
-        raise LabError(f"can't make {record.folder}: {error.strerror}", mend="run as root") from error
-    record.save()
+        record.remove()
+        raise LabError(f"can't make {record.folder}: {error.strerror}", mend=MEND) from error
+    try:
+        record.save()
+    except BaseException:
+        record.remove()
+        raise
     return record
+
+
+def write(file: Path, row: dict[str, Any]) -> None:
+    """JSON in place of what `file` had before: a reader finds the one or the other. LabError where that can't be done,
+    and nothing is left of the attempt."""
+    part = file.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(row, indent=1))
+        part.replace(file)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise LabError(f"can't write {file}: {error.strerror}", mend=MEND) from error
 
 
 def load(run: str) -> Record | None:

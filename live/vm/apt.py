@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from live import environment
 from sim.errors import LabError
 
 RELEASE = "bookworm"
@@ -175,7 +176,8 @@ def _sources(release: str) -> str:
 def _run(options: list[str], *arguments: str, where: Path | None = None) -> None:
     try:
         done = subprocess.run(["apt-get", "-qq", *options, *arguments], capture_output=True, text=True, timeout=LIMIT,
-                              stdin=subprocess.DEVNULL, cwd=where, check=False)
+                              stdin=subprocess.DEVNULL, cwd=where, check=False,
+                              env=environment.minimal("TMPDIR", *environment.PROXIES))
     except subprocess.TimeoutExpired as error:
         raise LabError(f"apt-get {arguments[0]} took longer than {LIMIT:.0f} s",
                        mend="see whether this machine reaches its mirror") from error

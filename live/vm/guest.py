@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import endings, state
+from live import endings, environment, state
 from live.vm import qemu, runs, sockets, wire
 from live.vm.image import Image
 from live.vm.monitor import Monitor
@@ -162,6 +162,7 @@ class Guest:
                 self.process = subprocess.Popen(
                     command, cwd=self.record.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     pass_fds=[source] if source is not None else [], start_new_session=True,
+                    env=environment.minimal(),
                     preexec_fn=None if self.record.kept else before)
         except OSError as error:
             raise LabError(f"can't start QEMU: {error.strerror}", mend=qemu.GET) from error

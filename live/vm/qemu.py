@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from live import environment
 from live.vm.image import Image
 from live.vm.project import Project
 from sim.errors import LabError
@@ -55,7 +56,8 @@ def binary() -> str:
 def version() -> str:
     """As QEMU says it; empty when it doesn't."""
     try:
-        said = subprocess.run([binary(), "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+        said = subprocess.run([binary(), "--version"], capture_output=True, text=True, timeout=20, check=True,
+                              env=environment.minimal()).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
     return said.partition("version ")[2].splitlines()[0] if "version " in said else ""
@@ -140,7 +142,8 @@ def kernel_starts(image: Image, accelerator: str, limit: float = TRIAL_LIMIT) ->
     line = [binary(), *machine(accelerator, 512, 1), "-kernel", str(image.kernel), "-append",
             "console=ttyS0 panic=-1 earlyprintk=serial", "-serial", "stdio"]
     try:
-        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   env=environment.minimal())
     except OSError:
         return False
     assert process.stdout is not None

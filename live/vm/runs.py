@@ -54,9 +54,8 @@ class Record:
         return state.started(self.owner) == self.owner_started
 
     def save(self) -> None:
-        part = self.folder / f"{RECORD}.part"
-        part.write_text(json.dumps(asdict(self), indent=1))
-        part.replace(self.folder / RECORD)
+        """LabError when it can't be written."""
+        state.write(self.folder / RECORD, asdict(self))
 
     def as_dict(self) -> dict[str, Any]:
         condition = "up" if self.ready and self.alive else "coming up" if self.owner_alive else "left over"
@@ -69,10 +68,16 @@ def root() -> Path:
 
 
 def new(*, kept: bool) -> Record:
-    """Claims a folder."""
+    """Claims a folder. LabError, and nothing left, where it can't be written."""
     record = Record(secrets.token_hex(3), os.getpid(), state.started(os.getpid()), kept)
-    record.folder.mkdir(parents=True, mode=0o700)
-    record.save()
+    try:
+        record.folder.mkdir(parents=True, mode=0o700)
+        record.save()
+    except OSError as error:
+        raise LabError(f"can't make {record.folder}: {error.strerror}", mend=state.MEND) from error
+    except LabError:
+        shutil.rmtree(record.folder, ignore_errors=True)
+        raise
     return record
 
 
@@ -107,10 +112,9 @@ def end(record: Record) -> None:
 
 def end_all(run: str = "", *, force: bool = False) -> list[str]:
     """Ends the micro-VM `run`, or all, and returns which ended; with `force` also those that another living command
-    uses.
+    uses. Of which only the folder was left, those go in any case.
     """
-    sweep()
-    ended = []
+    ended = sweep()
     for record in records():
         in_use = record.owner_alive and not record.kept and record.owner != os.getpid()
         if run in ("", record.run) and (force or not in_use):

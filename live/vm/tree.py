@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from live import environment
 from sim.errors import LabError
 
 NOT_UNPACKED = re.compile(
@@ -63,7 +64,7 @@ def unpack(packages: Iterable[Path], root: Path) -> None:
 
 def _unpack(package: Path, root: Path) -> None:
     reading = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment.minimal())
     assert reading.stdout is not None and reading.stderr is not None
     with reading:
         try:
@@ -165,16 +166,16 @@ def run(root: Path, program: str, *arguments: str) -> str:
     libraries = [root / "usr/lib/x86_64-linux-gnu", root / "usr/lib"]
     command = [str(root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", ":".join(map(str, libraries)),
                "--argv0", arguments[0], str(root / program), *arguments[1:]]
-    environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", "PYTHONHOME": str(root / "usr"),
-                   "SOURCE_DATE_EPOCH": "0", "E2FSPROGS_FAKE_TIME": "1", "MKE2FS_CONFIG": str(root / "etc/mke2fs.conf")}
-    return tool(command, environment, arguments[0])
+    variables = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8", "PYTHONHOME": str(root / "usr"),
+                 "SOURCE_DATE_EPOCH": "0", "E2FSPROGS_FAKE_TIME": "1", "MKE2FS_CONFIG": str(root / "etc/mke2fs.conf")}
+    return tool(command, variables, arguments[0])
 
 
-def tool(command: Sequence[str], environment: dict[str, str] | None = None, name: str = "") -> str:
+def tool(command: Sequence[str], variables: dict[str, str] | None = None, name: str = "") -> str:
     """A program's output. LabError with its last words when it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT, env=environment,
-                              stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT,
+                              env=variables or environment.minimal(), stdin=subprocess.DEVNULL, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LabError(f"can't run {name or command[0]}: {error}") from error
     if done.returncode != 0:

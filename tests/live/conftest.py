@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from live import cleanup, doctor, engine
 from live.lab import Lab
 from sim.spec import Spec
+
+WATCHED = ("/etc", "/opt", "/run/docker", "/run/containerd", "/run/mount", "/var/lib/docker", "/var/lib/containerd",
+           "/var/lib/cni", "/var/lib/iptables", "/root/.docker")
+NAMES_WATCHED = ("/", "/run", "/var", "/var/lib", "/var/log", "/srv", "/mnt", "/root", "/home", "/usr", "/usr/lib")
+OWN = ("/run/hopcast", "/run/netns")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +56,23 @@ def own_network() -> dict[str, str]:
         if path := engine.which(program):
             said = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=30, check=False).stdout
             seen[what] = "\n".join(line for line in said.splitlines() if not line.startswith("#"))
+    return seen
+
+
+def own_files() -> dict[str, tuple[int, int, int]]:
+    """The machine's files where engines and their tools leave something: path -> mode, and of a file size and time of
+    change. Of folders that others write to as well, the names only. Left out: the labs' own folders."""
+    seen: dict[str, tuple[int, int, int]] = {}
+    for top in WATCHED:
+        for folder, folders, files in os.walk(top):
+            for name in [*folders, *files]:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    state = path.lstat()
+                    whole = not stat.S_ISDIR(state.st_mode)
+                    seen[str(path)] = state.st_mode, state.st_size * whole, state.st_mtime_ns * whole
+    for top in NAMES_WATCHED:
+        seen |= {str(path): (0, 0, 0) for path in Path(top).glob("*") if str(path) not in OWN}
     return seen
 
 

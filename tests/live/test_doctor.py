@@ -37,7 +37,7 @@ def test_the_report_is_json() -> None:
     report = doctor.examine()
     read = json.loads(json.dumps(report.as_dict()))
     assert read["can_run_lab"] is report.can_run_lab
-    assert {item["kind"] for item in read["items"]} == {"privilege", "kernel", "engine", "tool"}
+    assert {item["kind"] for item in read["items"]} == {"privilege", "limit", "kernel", "engine", "tool"}
 
 
 def test_every_feature_that_is_explained_is_tried() -> None:

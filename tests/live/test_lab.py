@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ from live import cgroup, cleanup, netns, state
 from live.deploy import deploy
 from live.lab import Lab
 from sim.errors import LabError, SpecError
-from sim.spec import Client, Engine, Host, Spec
-from tests.live.conftest import own_network, run_in
+from sim.spec import Attachment, Client, Container, Engine, Host, Network, PublishedPort, Spec
+from tests.live.conftest import own_files, own_network, run_in
 
 pytestmark = [pytest.mark.live, pytest.mark.usefixtures("able")]
 
@@ -38,6 +38,12 @@ def ours() -> list[str]:
     return [record.run for record in state.records() if record.owner == os.getpid()]
 
 
+@pytest.fixture(scope="module")
+def lab(able: None) -> Iterator[Lab]:
+    with Lab.up(Spec()) as up:
+        yield up
+
+
 def test_an_engine_comes_up_quickly_and_goes_without_a_trace_in_the_machines_own_network() -> None:
     before = own_network()
     began = time.monotonic()
@@ -48,6 +54,48 @@ def test_an_engine_comes_up_quickly_and_goes_without_a_trace_in_the_machines_own
         assert own_network() == before
     assert left_of(lab.run) == []
     assert own_network() == before
+
+
+def test_a_swarm_with_overlays_and_its_containers_leave_the_machines_files_as_they_were() -> None:
+    """Load balancers have files in /var/lib/docker whatever --data-root says, containerd has /opt/containerd."""
+    before = own_files()
+    hosts = Host(name="h1"), Host(name="h2", address="192.168.99.102/24")
+    far = Network(name="far", driver="overlay", attachable=True)
+    spec = Spec(hosts=hosts, clients=(), networks=(far,), containers=(
+        Container(name="one", host="h1", attachments=(Attachment(network="far"),), ports=(
+            PublishedPort(container_port=80, host_port=8080),)),
+        Container(name="two", host="h2", attachments=(Attachment(network="far"),)),
+        Container(name="bare", host="h2", mode="host")))
+    with Lab.up(spec) as lab:
+        deploy(lab, spec)
+        assert own_files() == before
+    assert left_of(lab.run) == []
+    assert own_files() == before
+
+
+@pytest.mark.parametrize(
+    "folder", ["/", "/etc", "/var", "/var/lib", "/opt", "/root", "/home", "/srv", "/tmp", "/run", "/usr"])
+def test_what_an_engine_writes_to_a_folder_of_the_machine_stays_in_the_lab(lab: Lab, folder: str) -> None:
+    mark = Path(folder, f"hopcast-{lab.run}")
+    subprocess.run(["nsenter", f"--target={lab.daemons['host'].pid}", "--mount", "touch", str(mark)],
+                   stderr=subprocess.DEVNULL, timeout=10, check=False)
+    assert not mark.exists()
+
+
+def test_an_engine_and_what_it_starts_know_nothing_of_the_users_environment(
+    bring_up: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:secret@proxy:3128")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    spec = Spec(containers=(Container(name="web", mode="bridge", ports=(
+        PublishedPort(container_port=80, host_port=8080),)),))
+    lab = bring_up(spec)
+    deploy(lab, spec)
+    processes = cgroup.processes(lab.run)
+    known = {variable for pid in processes for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
+    assert len(processes) > 4 and any(variable.startswith(b"PATH=") for variable in known)
+    assert not [variable for variable in known if b"secret" in variable or b"elsewhere" in variable]
+    assert lab.engine("host").info()["HttpProxy"] == ""
 
 
 def test_an_engine_says_its_version_and_its_apis_in_the_answer_to_a_ping(bring_up: Up) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from live import state
 from live.vm import runs
+from sim.errors import LabError
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +67,26 @@ def test_a_kept_lab_whose_qemu_died_leaves_no_folder(emulator: subprocess.Popen[
     emulator.kill()
     emulator.wait()
     assert runs.sweep() == [record.run]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_ending_a_lab_whose_qemu_died_says_that_it_ended(emulator: subprocess.Popen[bytes], named: bool) -> None:
+    record = recorded(emulator, kept=True, owner=1)
+    emulator.kill()
+    emulator.wait()
+    assert runs.end_all(record.run if named else "") == [record.run]
+    assert not record.folder.exists()
+
+
+def test_a_micro_vm_whose_record_can_not_be_written_leaves_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(LabError, match=r"can't write .*record\.json: No space left on device"):
+        runs.new(kept=False)
+    assert list(runs.root().glob("*")) == []
 
 
 def test_a_lab_that_another_command_uses_is_ended_only_by_force(emulator: subprocess.Popen[bytes]) -> None:
