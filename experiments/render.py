@@ -182,9 +182,10 @@ def walk(
     `because`: the cause, where it failed. `others`: how it may end as well, where something is drawn.
     """
     parts: list[RenderableType] = [Text.assemble((str(question), "bold"), ": ", outcome(answer, others))]
-    if others:
+    different = dict.fromkeys([answer, *others])
+    if len(different) > 1:
         taken = answer.served_by or answer.address
-        parts.append(Text(f"drawn: one of {len(others) + 1} ways, here to {taken}", "dim"))
+        parts.append(Text(f"drawn: one of {len(different)} ways, here to {taken}", "dim"))
     if because:
         parts.append(_headed("because", Text(because, "bold red")))
     if end := death(answer, trace):

@@ -125,6 +125,8 @@ def check_mac(text: str) -> str:
     """A unicast MAC address. Raises SpecError."""
     if not MAC.fullmatch(text):
         raise SpecError(f"{text!r} is not a MAC address", mend="write it like 02:42:ac:11:00:02")
+    if not text.strip("0:-"):
+        raise SpecError(f"{text!r} is no address, no interface can have it", mend="write it like 02:42:ac:11:00:02")
     if int(text[:2], 16) & 1:
         raise SpecError(
             f"{text!r} is a multicast MAC address, no interface can have it", mend="make its first byte even"
@@ -177,8 +179,11 @@ def check_driver_option(driver: str, key: str, value: str) -> None:
         raise SpecError(f"{key} {value!r} is neither true nor false", mend='write "true" or "false"')
     if form == "number" and not (re.fullmatch(r"\d{1,5}", value, re.ASCII) and 68 <= int(value) <= 65535):
         raise SpecError(f"{key} {value!r} is no MTU", mend="use 68-65535")
-    if form == "device" and (not 0 < len(value) < 16 or re.search(r"[\s/:]", value)):
+    if form == "device" and (not 0 < len(value.encode()) < 16 or re.search(r"[\s/:]", value)):
         raise SpecError(f"{key} {value!r} is no name for a device", mend="use 1-15 letters without space, / or :")
+    if form == "device" and (meant := re.search(r"""["'\\+!()@]""", value)):
+        raise SpecError(f"{key} {value!r}: {meant[0]!r}, which iptables or ip may read otherwise, is not modelled in a "
+                        "device's name", mend="use letters, digits and _.-")
     if form == "address":
         check_address(value)
 

@@ -36,6 +36,8 @@ from sim.kernel.netns import Netns
 from sim.packet import ip
 
 DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge"
+DEFAULT = "default"
+"""What the API calls docker0's network where nothing else is said; nobody else's can be called so."""
 NO_FORWARDING = "IPv4 forwarding is disabled. Networking will not work."
 
 
@@ -78,7 +80,7 @@ class Daemon:
         """`docker network create`. Raises PlumbError."""
         with _named(f"network {network.key or network.name}"):
             known = self.networks.get(network.name)
-            if known is not None and known.predefined:
+            if network.name == DEFAULT or (known is not None and known.predefined):
                 raise PlumbError(f"operation is not permitted on predefined {network.name} network ")
             if known is not None:
                 raise PlumbError(f"network with name {network.name} already exists")
@@ -92,6 +94,7 @@ class Daemon:
     def container_run(self, container: spec.Container) -> None:
         """`docker create`, `docker network connect` for each further network, `docker start`. Raises PlumbError."""
         with _named(f"container {container.name}"):
+            refusals.check_image(container.image)
             refusals.check_name(container.name, self._sandboxes)
             if container.mode.startswith("container:"):
                 self._share(container)
@@ -273,12 +276,17 @@ class Daemon:
         sandbox = Sandbox(box.name, netns, files, endpoints, resolution.hostname(box))
         self._sandboxes[box.name] = sandbox
         if on_host:
+            refusals.check_hostname(box)
             sysctls.write(box, netns, on_host=True)
             for each in box.listens:
                 self.ports.hold(each.protocol, each.address, each.port)
             return
         self._publish(box, endpoints, linked.children)
+        first = gateway_endpoint(endpoints)
+        if first is not None and first.gateway is not None and first.network.pool is not None:
+            refusals.check_route_to(first.gateway, first.network.pool.network)
         sandbox.populate()
+        refusals.check_hostname(box)
         sysctls.write(box, netns, on_host=False)
         sandbox.files.write(netns)
         if resolution.needs_resolver(endpoints):

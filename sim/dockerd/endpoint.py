@@ -72,7 +72,8 @@ def create_endpoint(
                              "subnets") from None
         raise
     drawn = mac_of(address) if profile.mac_from_address else f"mac({box.name}@{network.name})"
-    given = attachment.mac_address if profile.endpoint_mac_address else ""
+    # an engine that has no such option of an endpoint is told the first one's as the container's own, as by Compose
+    given = attachment.mac_address if profile.endpoint_mac_address or (first and not box.mac_address) else ""
     mac = network.driver.mac_address(box.name, network, given or (box.mac_address if first else ""), drawn)
     if named and not network.predefined:
         service = box.service if attachment.service_name else ""

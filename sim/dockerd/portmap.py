@@ -110,7 +110,10 @@ class PortMapper:
         """bind(2) of docker-proxy, or of dockerd's own dummy."""
         who = "Error starting userland proxy: " if self.use_proxy else ""
         socket = f"listen {protocol}4 {host_ip}:{host_port}: bind"
-        if host_ip != ANYWHERE and not self.netns.is_local(ip(host_ip)):
+        given = ip(host_ip)
+        # a group's or a broadcast address will do as well (inet_addr_valid_or_nonlocal)
+        bindable = self.netns.is_local(given) or self.netns.is_broadcast(given) or IPv4Address(host_ip).is_multicast
+        if host_ip != ANYWHERE and not bindable:
             raise PlumbError(f"{who}{socket}: cannot assign requested address",
                              mend="a port can be published at the host's own addresses only")
         for address in self.listening.get((protocol, host_port), ()):

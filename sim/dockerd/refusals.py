@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from ipaddress import IPv4Address, IPv4Network
 
 from sim import spec
 from sim.dockerd.network import Network
@@ -15,6 +16,16 @@ from sim.errors import PlumbError
 
 CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 """RestrictedNamePattern: two characters at least."""
+
+HOST_NAME_MAX, IFNAMSIZ = 64, 16
+"""Bytes."""
+# An image's name, of distribution's reference/regexp.go.
+COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+REFERENCE = re.compile(
+    rf"(?:{LABEL}(?:\.{LABEL})*(?::[0-9]+)?/)?{COMPONENT}(?:/{COMPONENT})*"
+    r"(?::\w[\w.-]{0,127})?"
+    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?", re.ASCII)
 
 Check = tuple[Callable[[spec.Container], object], str]
 
@@ -43,6 +54,61 @@ ON_HOST: tuple[Check, ...] = (
 def runc(what: str) -> PlumbError:
     """What the engine says when runc could not start a container."""
     return PlumbError(f"failed to create shim task: OCI runtime create failed: runc create failed: {what}: unknown")
+
+
+def in_init(what: str) -> PlumbError:
+    """The container's first process ends before it becomes the user's program."""
+    return runc(f"unable to start container process: error during container init: {what}")
+
+
+def in_hook(what: str) -> PlumbError:
+    """runc's hook, which asks the engine for the container's network (libnetwork-setkey), ends with what that says."""
+    return in_init("error running hook #0: error running hook: exit status 1, stdout: , "
+                   f'stderr: time="…" level=fatal msg="{what}"')
+
+
+def check_hostname(box: spec.Container) -> None:
+    """sethostname(2) in a namespace of its own, in mode host as well (__NEW_UTS_LEN)."""
+    if len(box.hostname.encode()) > HOST_NAME_MAX:
+        raise in_init("sethostname: invalid argument")
+
+
+def check_image(image: str) -> None:
+    """The engine reads a reference before it looks for the image (distribution's reference/normalize.go, regexp.go)."""
+    domain, slash, rest = image.partition("/")
+    if not slash or (domain != "localhost" and not set(domain) & {".", ":"}):
+        rest = image
+    if rest.partition(":")[0] != rest.partition(":")[0].lower():
+        raise PlumbError("invalid reference format: repository name must be lowercase")
+    if not REFERENCE.fullmatch(image):
+        raise PlumbError("invalid reference format")
+
+
+def check_route_to(gateway: IPv4Address, subnet: IPv4Network) -> None:
+    """`programGateway` asks the kernel for the route to the gateway before it sets the default route.
+
+    There is none to a group. Addresses in 0.0.0.0/8 get no route to their subnet (fib_add_ifaddr), and none leaves an
+    interface with an address in 127.0.0.0/8, unless the loopback interface's own route is as long (__mkroute_output).
+    """
+    if gateway.is_multicast or subnet.network_address in IPv4Network("0.0.0.0/8"):
+        why = "network is unreachable"
+    elif subnet.prefixlen > 8 and gateway.is_loopback:
+        why = "invalid argument"
+    else:
+        return
+    raise in_hook(f"failed to set gateway while updating gateway: route for the gateway {gateway} could not be found: "
+                  f"{why}")
+
+
+def check_bridge_name(name: str, address: str) -> None:
+    """The kernel's rules for a device's name (dev_valid_name, sysctl_dev_name_is_allowed), in the engine's words. Of a
+    `%d` it makes a number, and the engine then looks for its bridge in vain. `address`: the bridge's, as CIDR."""
+    if len(name.encode()) >= IFNAMSIZ:
+        raise PlumbError("failed to check bridge interface existence: numerical result out of range")
+    if name in (".", "..", "all", "default") or re.search(r"[\s/:]", name) or "%" in name.replace("%d", "", 1):
+        raise PlumbError("invalid argument")
+    if "%" in name:
+        raise PlumbError(f"failed to add IPv4 address {address} to bridge: no such device")
 
 
 def check_name(name: str, taken: Collection[str]) -> None:

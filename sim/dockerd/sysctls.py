@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 
 from sim import spec
-from sim.dockerd.refusals import runc
-from sim.errors import PlumbError
+from sim.dockerd.refusals import in_init, runc
 from sim.kernel.netns import Netns
 from sim.kernel.sysctl import CONF
 
@@ -30,14 +29,14 @@ def write(box: spec.Container, netns: Netns, *, on_host: bool) -> None:
             continue
         path = f"/proc/sys/{name.replace('.', '/')}"
         if GLOBAL.fullmatch(name):
-            raise _in_init(f"open {path}: permission denied")
+            raise in_init(f"open {path}: permission denied")
         device = name.removeprefix(CONF).rpartition(".")[0] if name.startswith(CONF) else "all"
         if device not in ("all", "default") and device not in netns.devices:
-            raise _in_init(f"open {path}: no such file or directory")
+            raise in_init(f"open {path}: no such file or directory")
         try:
             netns.sysctls[name] = value
         except ValueError:
-            raise _in_init(f"write {path}: invalid argument") from None
+            raise in_init(f"write {path}: invalid argument") from None
 
 
 def _check(name: str, *, on_host: bool) -> None:
@@ -50,7 +49,3 @@ def _check(name: str, *, on_host: bool) -> None:
         raise runc(f'sysctl "{name}" is not allowed as it conflicts with the OCI "hostname" field')
     else:
         raise runc(f'sysctl "{name}" is not in a separate kernel namespace')
-
-
-def _in_init(what: str) -> PlumbError:
-    return runc(f"unable to start container process: error during container init: {what}")

@@ -2,10 +2,16 @@
 
 Sequence numbers are relative: each side's SYN is 0. What a state does with a segment is `receive`; who may go where is
 a table in `tcp_states.py`.
+<<<<<<< HEAD
 Data is acknowledged at once, as a young connection does (quickack mode), a FIN by the own FIN or after 40 ms.
 Where no device takes a write whole (`Netns.tso` False), it leaves in segments of the MSS (`tcp_segments.py`), which a
 smaller path MTU that ICMP tells makes smaller, and what is lost is sent again as `tcp_recovery.py` says.
 Left out: windows and congestion control, urgent data, simultaneous open.
+=======
+Data is acknowledged at once, as a young connection does (quickack mode), a FIN by the own FIN or after 40 ms; where no
+data came before it, by the own FIN or by the timer's next tick, whichever is first: that is drawn.
+Left out: windows and congestion control, selective acknowledgements, urgent data, simultaneous open.
+>>>>>>> e999f09 (What engines refuse is refused in their words; a FIN before data may be acknowledged by a tick)
 """
 
 from __future__ import annotations
@@ -30,6 +36,8 @@ MIN_RTO = 0.2
 """TCP_RTO_MIN, seconds."""
 DELAYED_ACK = 0.04
 """TCP_DELACK_MIN, seconds."""
+TICK = 0.004
+"""Seconds between the kernel's timer ticks, with CONFIG_HZ=250 as most distributions have it."""
 SYN_OPTIONS, OPTIONS = 20, 12
 """Bytes: MSS, SACK permitted, time stamp and window scale in a SYN, the time stamp in all that follows (tcp_output.c);
 a reset for nobody's segment has none."""
@@ -65,6 +73,8 @@ class TcpSocket(Socket):
         """Of the handshake, in seconds; 0 until it is known."""
         self.quickack = True
         """Acknowledge data at once. False: the acknowledgement rides on the own next data (pingpong mode)."""
+        self.heard = False
+        """Did data come? Only then the delayed acknowledgement has a delay (`icsk_ack.ato`)."""
         self.listener: TcpSocket | None = None
         self.orphan = False
         """Nobody has it any more (close), and the kernel sees to its end."""
@@ -339,6 +349,7 @@ class TcpSocket(Socket):
             return
         self.rcv_nxt += len(packet.payload) + fin
         if packet.payload:
+            self.heard = True
             self.inbox.append(packet.payload)
         while self.rcv_nxt in self.early:
             self.inbox.append(self.early.pop(self.rcv_nxt))
@@ -347,11 +358,22 @@ class TcpSocket(Socket):
             self.eof = True
             self.state = ON_FIN.get(self.state, self.state)
         if fin and self.state is State.CLOSE_WAIT:
-            # Nobody hurries to acknowledge a FIN: the own FIN, which most programs send at once, carries it.
-            yield Timer(DELAYED_ACK, self._delayed_ack)
+            yield from self._acknowledge_end(now)
         elif self.quickack or fin:
             yield from self._ack(now)
         yield from self.wake()
+
+    def _acknowledge_end(self, now: float) -> Effects:
+        """Nobody hurries to acknowledge a FIN (`tcp_fin` enters pingpong mode): the own FIN, which most programs send
+        at once, carries it. But `icsk_ack.ato` is 0 until data came (`tcp_event_data_recv`), so without any the timer
+        of `tcp_send_delayed_ack` is due at the next tick: this may come before the own FIN.
+        """
+        if self.heard:
+            yield Timer(DELAYED_ACK, self._delayed_ack)
+        elif self.netns.draws.draw(2):
+            yield from self._ack(now)
+        else:
+            yield Timer(TICK, self._delayed_ack)
 
     def _reset(self) -> Effects:
         self.error = Outcome.REFUSED if self.state is State.SYN_SENT else Outcome.RESET

@@ -16,6 +16,7 @@ from sim.dockerd.endpoint import Endpoint
 from sim.dockerd.firewall.api import BridgeRules
 from sim.dockerd.network import Network
 from sim.dockerd.portmap import ANYWHERE
+from sim.dockerd.refusals import check_bridge_name
 from sim.errors import PlumbError
 from sim.kernel.netns import Netns
 from sim.kernel.veth import veth_pair
@@ -55,6 +56,8 @@ class BridgeDriver(Driver):
         self._check_conflict(config)
         host, assigned = self.engine.netns, network.pool
         assert assigned is not None
+        if not config.device.startswith("br("):
+            check_bridge_name(config.device, f"{network.gateway}/{assigned.network.prefixlen}")
         # A bridge's MTU follows its ports (br_mtu_auto_adjust), so the option shows with the first container.
         host.add_bridge(config.device, f"mac({host.label}:{config.device})")
         host.add_address(config.device, f"{network.gateway}/{assigned.network.prefixlen}")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sim.dockerd.network import Network
-from sim.dockerd.refusals import runc
+from sim.dockerd.refusals import in_hook
 from sim.errors import PlumbError, SpecError
 from sim.kernel.dummy import Dummy
 from sim.kernel.netns import Netns
@@ -85,6 +85,4 @@ def _refuse_bridge(name: str, host: Netns) -> None:
 
 def not_set_up(what: str) -> PlumbError:
     """The sandbox could not take its interface: runc's hook, which asks dockerd for it, ends with what it answered."""
-    return runc(
-        "unable to start container process: error during container init: error running hook #0: error running hook: "
-        f'exit status 1, stdout: , stderr: time="…" level=fatal msg="failed to add interface veth… to sandbox: {what}"')
+    return in_hook(f"failed to add interface veth… to sandbox: {what}")

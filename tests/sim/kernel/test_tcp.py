@@ -151,3 +151,35 @@ def test_so_linger_without_seconds_resets_what_is_left_of_a_connection(peer_firs
     fabric.env.run(until=fabric.now + 0.01)
     assert flags_at(fabric, "a:eth0")[-1] == "RST|ACK"
     assert (sock.state, child.state) == (State.CLOSED, State.CLOSED)
+
+
+@pytest.mark.parametrize(("early", "acks"), [(0, ["FIN|ACK"]), (1, ["ACK", "FIN|ACK"])])
+def test_a_fin_before_any_data_is_acknowledged_by_the_own_fin_or_by_a_tick_before_it(early, acks):
+    """`icsk_ack.ato` is still 0: the delayed acknowledgement is due at the next tick, whenever that is."""
+    fabric, sock, listener = connected()
+    draws = sock.netns.draws
+    draws.begin([early])
+    fabric.walk(listener.inbox[0].close(fabric.now))
+    fabric.env.run(until=0.1001)
+    fabric.walk(sock.close(fabric.now))
+    fabric.env.run(until=0.3)
+    assert draws.made == [(early, 2)]
+    assert [flag_names(s.packet.l4.flags) for s in fabric.trace() if s.kind is Kind.SEND and s.where == "a"][2:] == acks
+
+
+def test_a_fin_before_any_data_waits_for_no_longer_than_a_tick():
+    fabric, _, listener = connected()
+    fabric.walk(listener.inbox[0].close(fabric.now))
+    fabric.env.run(until=0.106)
+    assert flags_at(fabric, "a:eth0")[3:] == ["FIN|ACK", "ACK"]
+
+
+def test_a_fin_behind_data_waits_forty_milliseconds_for_the_own_fin_and_nothing_is_drawn():
+    fabric, sock, listener = connected()
+    child = listener.inbox[0]
+    fabric.walk(child.send(b"hello", fabric.now))
+    fabric.walk(child.close(fabric.now))
+    fabric.env.run(until=0.13)
+    assert flags_at(fabric, "a:eth0")[3:] == ["PSH|ACK", "ACK", "FIN|ACK"]
+    fabric.env.run(until=0.15)
+    assert flags_at(fabric, "a:eth0")[-1] == "ACK" and sock.netns.draws.made == []
