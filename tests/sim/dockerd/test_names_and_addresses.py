@@ -75,3 +75,16 @@ def test_a_bridges_name_that_iptables_could_misread_is_refused_by_name(name: str
 def test_no_interface_has_the_address_of_nobody() -> None:
     with pytest.raises(SpecError, match="no interface can have it"):
         on(name="one", mac_address="00:00:00:00:00:00")
+
+
+def test_a_bridges_name_with_a_number_to_come_is_looked_for_in_vain() -> None:
+    with pytest.raises(PlumbError, match=r"failed to add IPv4 address 172\.18\.0\.1/16 to bridge: no such device"):
+        engine().network_create(network("app", options={"com.docker.network.bridge.name": "br%d"}))
+
+
+@pytest.mark.parametrize("subnet", ["10.0.0.0/1", "10.0.0.0/4"])
+def test_a_subnet_that_begins_at_0_0_0_0_has_no_route(subnet: str) -> None:
+    daemon = engine()
+    daemon.network_create(network("app", subnet=subnet))
+    with pytest.raises(PlumbError, match=r"route for the gateway 0\.0\.0\.1 could not be found: network is"):
+        daemon.container_run(on("app", name="one"))
