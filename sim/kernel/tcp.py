@@ -36,8 +36,7 @@ MIN_RTO = 0.2
 """TCP_RTO_MIN, seconds."""
 DELAYED_ACK = 0.04
 """TCP_DELACK_MIN, seconds."""
-TICK = 0.004
-"""Seconds between the kernel's timer ticks, with CONFIG_HZ=250 as most distributions have it."""
+TICK = 0.004  # seconds, with CONFIG_HZ=250
 SYN_OPTIONS, OPTIONS = 20, 12
 """Bytes: MSS, SACK permitted, time stamp and window scale in a SYN, the time stamp in all that follows (tcp_output.c);
 a reset for nobody's segment has none."""
@@ -73,8 +72,7 @@ class TcpSocket(Socket):
         """Of the handshake, in seconds; 0 until it is known."""
         self.quickack = True
         """Acknowledge data at once. False: the acknowledgement rides on the own next data (pingpong mode)."""
-        self.heard = False
-        """Did data come? Only then the delayed acknowledgement has a delay (`icsk_ack.ato`)."""
+        self.heard = False  # data: only then a delayed acknowledgement has a delay (`icsk_ack.ato`)
         self.listener: TcpSocket | None = None
         self.orphan = False
         """Nobody has it any more (close), and the kernel sees to its end."""
@@ -364,10 +362,8 @@ class TcpSocket(Socket):
         yield from self.wake()
 
     def _acknowledge_end(self, now: float) -> Effects:
-        """Nobody hurries to acknowledge a FIN (`tcp_fin` enters pingpong mode): the own FIN, which most programs send
-        at once, carries it. But `icsk_ack.ato` is 0 until data came (`tcp_event_data_recv`), so without any the timer
-        of `tcp_send_delayed_ack` is due at the next tick: this may come before the own FIN.
-        """
+        """The own FIN, mostly sent at once, has it (`tcp_fin` enters pingpong mode). But without data `icsk_ack.ato`
+        is 0 and the timer of `tcp_send_delayed_ack` due at the next tick, maybe before the own FIN."""
         if self.heard:
             yield Timer(DELAYED_ACK, self._delayed_ack)
         elif self.netns.draws.draw(2):
