@@ -99,11 +99,14 @@ def decided(answer: Answer, trace: Trace) -> Step | None:
 
 
 def follows(step: Step) -> bool:
-    """Is what was lost here only about a packet that was lost before: an ICMP error, a TCP reset?"""
+    """Is what was lost here only about a packet that was lost before: an ICMP error, a TCP reset, what answers one?"""
     l4 = step.packet.l4 if step.packet else None
     if isinstance(l4, Icmp):
         return l4.type not in (IcmpType.ECHO_REQUEST, IcmpType.ECHO_REPLY)
-    return isinstance(l4, Tcp) and bool(l4.flags & TcpFlag.RST)
+    if not isinstance(l4, Tcp) or step.packet is None:
+        return False
+    challenge = step.reason is DropReason.NO_SOCKET and l4.flags == TcpFlag.ACK and not step.packet.payload
+    return challenge or bool(l4.flags & TcpFlag.RST)
 
 
 def in_words(step: Step) -> str:

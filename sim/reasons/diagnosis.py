@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sim.packet import Icmp
 from sim.reasons import endings, links, names, ports, routes, rules, sizes
 from sim.reasons.case import Case, end_of, follows
 from sim.trace import DropReason, Outcome, Step
@@ -60,6 +61,8 @@ def _cause(case: Case) -> str:
         ports.never_served(case))
     if cause and _refusal_is_lost(case) and (lost := _of_refusal(case)):
         cause = f"{cause}; and the refusal does not come back: {lost}"
+    if cause and (lost := _of_mtu(case)):
+        cause = f"{cause}; and the ICMP error that says so does not come back: {lost}"
     return "; ".join(filter(None, [cause, links.two_have_it(case)]))
 
 
@@ -74,6 +77,14 @@ def _of_refusal(case: Case) -> str:
     """Why the reset, or the ICMP error, that says so did not arrive."""
     lost = next((step for step in reversed(case.trace.drops()) if follows(step)), None)
     return _behind(case, lost) or links.silent(case)
+
+
+def _of_mtu(case: Case) -> str:
+    """Why the sender of what was too large did not hear so; empty where it did."""
+    if case.answer.outcome is not Outcome.TIMEOUT or case.death is None or case.death.reason is not DropReason.MTU:
+        return ""
+    errors = (step for step in reversed(case.trace.drops()) if step.packet and isinstance(step.packet.l4, Icmp))
+    return _behind(case, next((step for step in errors if follows(step)), None))
 
 
 def of_death(case: Case) -> str:

@@ -111,3 +111,11 @@ def test_a_reset_behind_a_hole_is_challenged_and_the_answer_to_that_ends_the_con
     end = [(step.way, step.packet.l4.flags) for step in found.traces[0] if step.kind is Kind.SEEN and step.packet
            and step.point == "mirror:eth0" and isinstance(step.packet.l4, Tcp)][-3:]
     assert end == [("in", TcpFlag.RST | TcpFlag.ACK), ("out", TcpFlag.ACK), ("in", TcpFlag.RST)]
+
+
+def test_the_reason_names_the_mtu_and_what_became_of_the_error_about_it() -> None:
+    for size in (4000, 2896, 1448):
+        found = forecast(f'{{from: build, to: "mirror:443", size: {size}}}', NO_ICMP)
+        assert "1500 bytes do not fit the MTU 1450 of eth0 in host" in found.reasons[0]
+        assert "the ICMP error that says so does not come back" in found.reasons[0]
+        assert "chain OUTPUT" in found.reasons[0]
