@@ -5,7 +5,9 @@ A fault changes the world, so facts are gathered anew for each phase (`sim/phase
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -13,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Network
 from sim.dockerd.endpoint import by_priority
 from sim.dockerd.network import Network
 from sim.dockerd.sandbox import Sandbox
+from sim.errors import PlumbError
 from sim.kernel.netns import Netns
 from sim.packet import Proto, dotted, ip
 from sim.spec import DEFAULT_NETWORK, Container, Fault, Spec
@@ -241,6 +244,20 @@ class Facts:
                  for proto, port, address in (netns.sockets.listening() if netns else ())]
         return [each for each in found if (each.protocol, each.address, each.port) not in engines]
 
+    # rules
+
+    def operators_rules(self, host: str) -> frozenset[str]:
+        """The rules of a host that the file gives it, as iptables-save prints them."""
+        if host not in self._operators:
+            machine = self.spec.host(host)
+            lines = (*machine.firewall.before, *machine.firewall.after) if machine is not None else ()
+            self._operators[host] = saved(lines)
+        return self._operators[host]
+
+    @cached_property
+    def _operators(self) -> dict[str, frozenset[str]]:
+        return {}
+
     # trouble
 
     def trouble(self, host: str) -> str:
@@ -304,6 +321,21 @@ class Facts:
         """Of the wire, as a machine's address has it."""
         found = self.spec.host(machine) or self.spec.client(machine)
         return IPv4Network(found.address, strict=False) if found else None
+
+
+def saved(lines: Iterable[str]) -> frozenset[str]:
+    """What iptables-save prints of command lines by themselves, chains of others left out."""
+    scratch = Netns("scratch")
+    for line in lines:
+        table = re.search(r"(?:-t|--table)[ =](\w+)", line)
+        chain = re.search(r"(?:^| )(?:-A|-I|--append|--insert) (\S+)( \d+)?", line)
+        if chain is None:
+            continue
+        with suppress(PlumbError):  # a chain that is there already
+            scratch.iptables(f"-t {table[1] if table else 'filter'} -N {chain[1]}")
+        with suppress(PlumbError):  # what only makes sense beside the engine's own rules
+            scratch.iptables(line.replace(chain[0], f" -A {chain[1]}").strip())
+    return frozenset(rule for table in scratch.netfilter.save().values() for rule in table)
 
 
 def listed(names: Iterable[object], last: str = "and") -> str:

@@ -74,6 +74,21 @@ def test_a_rule_that_is_not_dockers_is_named_with_its_chain(rule: str, index: in
     assert asked(world, index) == cause
 
 
+@pytest.mark.parametrize(("line", "cause"), [
+    ("-I FORWARD -i eth0 -p tcp --dport 80 -j DROP", "drops it in chain FORWARD: `-i eth0 -p tcp -m tcp --dport 80 -j "
+                                                     "DROP`"),
+    ("-I FORWARD 1 -s 192.168.99.200 -j REJECT", "rejects it in chain FORWARD: `-s 192.168.99.200/32 -j REJECT "
+                                                 "--reject-with icmp-port-unreachable`"),
+    ("-I DOCKER-USER -i eth0 -j DROP", "drops it in chain DOCKER-USER: `-i eth0 -j DROP`"),
+])
+def test_an_operators_rule_in_a_chain_of_dockers_is_not_taken_for_dockers(line: str, cause: str) -> None:
+    said = reason(f"""
+services: {{web: {{image: nginx, ports: ["8080:80"]}}}}
+x-hopcast:
+  hosts: {{host: {{firewall: {{after: ["{line}"]}}}}}}""", "client -> web:80 published")
+    assert said == f"the firewall of host {cause}"
+
+
 def test_where_one_of_several_ways_fails_its_reason_is_told() -> None:
     spec = (topology().network("n").container("one", networks={"n": {"aliases": ["web"]}}, listens=[80])
             .container("two", networks={"n": {"aliases": ["web"]}}).container("asker", networks=["n"])
