@@ -205,7 +205,7 @@ def walk(
     detail: render.Detail = "all" if everything else "brief" if brief else "packets"
     show(*render.cautions(forecast),
          render.walk(question, answer, trace, because=forecast.reasons[0], others=others, detail=detail,
-                     priced=priced(model)), render.assumed(spec, forecast))
+                     priced=priced(model)), Text(), render.assumed(spec, forecast))
 
 
 @app.command()
