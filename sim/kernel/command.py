@@ -5,6 +5,7 @@ Follows do_parse() of iptables 1.8.9 (iptables/xshared.c). Left out: `-L` and `-
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field
 
@@ -22,6 +23,8 @@ COMMANDS: dict[str, tuple[str, int, int]] = {
 LONG_COMMANDS = {long: short for short, (long, _, _) in COMMANDS.items()} | {"--new": "-N"}
 INCOMPLETE = {"-P": "-P requires a chain and a policy", "-E": "-E requires old-chain-name and new-chain-name"}
 WITH_RULE = ("-A", "-I", "-D", "-R", "-C")
+UNQUOTED = re.compile(r"[!#-&(-\[\]-~ ]*")
+"""Printable ASCII but quotes and the backslash."""
 NO_OUT_DEVICE, NO_IN_DEVICE = ("PREROUTING", "INPUT"), ("OUTPUT", "POSTROUTING")
 
 
@@ -36,9 +39,18 @@ class Command:
     valid: bool = True
 
 
+def split(line: str) -> list[str]:
+    """The words of a line as a shell has them. A line without quotes, as an engine's are, needs no look at each letter.
+
+    >>> split("-A X -m comment --comment 'a b'")
+    ['-A', 'X', '-m', 'comment', '--comment', 'a b']
+    """
+    return line.split() if UNQUOTED.fullmatch(line) else shlex.split(line)
+
+
 def read(line: str) -> Command:
     """Parse a command line (without the word `iptables`); PlumbError in the tool's words."""
-    words, command, reader = shlex.split(line), Command(), RuleReader()
+    words, command, reader = split(line), Command(), RuleReader()
     inverted, has_rule = False, False
     while words:
         word = words.pop(0)

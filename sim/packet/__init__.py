@@ -117,12 +117,12 @@ class Packet:
         eth, header, l4, inner = self.eth, self.ip, self.l4, self.inner
         return Packet(
             eth and Ethernet(eth.src, eth.dst, eth.ethertype),
-            _copy(self.arp),
+            self.arp and _copy(self.arp),
             header and IPv4(header.src, header.dst, header.proto, header.ttl, header.df, header.mf, header.offset,
                             header.tos),
             Tcp(l4.sport, l4.dport, l4.flags, l4.seq, l4.ack) if type(l4) is Tcp else _copy(l4),
-            _copy(self.vxlan), self.payload, inner and inner.snapshot(), self.csum, _copy(self.vlan), _copy(self.esp),
-            self.options, uid=self.uid,
+            self.vxlan and _copy(self.vxlan), self.payload, inner and inner.snapshot(), self.csum,
+            self.vlan and _copy(self.vlan), self.esp and _copy(self.esp), self.options, uid=self.uid,
         )
 
     def size(self) -> int:

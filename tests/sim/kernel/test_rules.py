@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import PlumbError
+from sim.kernel.command import split
 from sim.kernel.ruleset import Chain, Ruleset, Table
 from sim.kernel.targets import Target
 
@@ -372,3 +373,14 @@ def test_a_rule_is_refused_exactly_where_a_look_at_the_whole_table_finds_fault(l
     for line in lines:
         outcome(ruleset.execute, line)
     assert [found for found, _ in looked] == [whole for _, whole in looked]
+
+
+@given(st.text(st.one_of(st.sampled_from(" -'\"\\#!$\t\n"), st.characters(max_codepoint=0x2100)), max_size=30))
+def test_the_words_of_a_line_are_those_that_a_shell_has(line: str) -> None:
+    def words(by: Callable[[str], list[str]]) -> list[str] | str:
+        try:
+            return by(line)
+        except ValueError as error:
+            return str(error)
+
+    assert words(split) == words(shlex.split)
