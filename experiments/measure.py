@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from experiments.measurement import Measurement, Observation
+from experiments.measurement import TOO_LATE, Measurement, Observation
 from experiments.watch import Watch
 from live import faults, features, names, needs, offloads, pinned, rules, where
 from live.deploy import deploy
@@ -192,6 +192,7 @@ def _ask(
     # Long enough for others to hang up first, wherever this runs: their outcome is compared, and no time.
     asked = dial.model_copy(update={"pause": dial.pause * factor()})
     best: Observation | None = None
+    again: list[str] = []
     for attempt in itertools.count(1):
         found = Observation(dial, attempts=attempt)
         watch.caches.flush()
@@ -216,10 +217,11 @@ def _ask(
             best = found
         if not _again(found, attempt, spec.lossy):
             break
+        again.append(_spoilt_by(found))
         if found.late and attempt > 2:
             time.sleep(RESPITE * attempt)
     assert best is not None
-    best.attempts = found.attempts
+    best.attempts, best.again = found.attempts, again
     return best
 
 
@@ -228,6 +230,14 @@ def _again(seen: Observation, attempts: int, lossy: bool) -> bool:
     if seen.late or (lossy and seen.lost):
         return attempts < MORE_ATTEMPTS
     return bool((seen.frames and seen.frames.lost) or seen.lost) and attempts < ATTEMPTS
+
+
+def _spoilt_by(seen: Observation) -> str:
+    """In words, what `_again` looks at."""
+    frames = seen.frames.lost if seen.frames else 0
+    causes = [TOO_LATE if seen.late else "", f"cables lost {seen.lost} frames" if seen.lost else "",
+              f"the capture lost {frames} frames" if frames else ""]
+    return ", ".join(filter(None, causes))
 
 
 def _spoiled(seen: Observation) -> tuple[int, int, bool, int]:

@@ -18,6 +18,8 @@ from sim.plumbing import Plumbing
 from sim.spec import Dial
 from sim.trace import Answer, Outcome, Trace
 
+TOO_LATE = "the CPU was late for the kernel's own timers"
+
 
 @dataclass(slots=True)
 class Observation:
@@ -39,6 +41,8 @@ class Observation:
     """How often it was asked until no frame was lost, and nobody late."""
     late: bool = False
     """Somebody was late for the kernel's own timers, each time that it was asked."""
+    again: list[str] = field(default_factory=list)
+    """Why it was asked again, each time: what had spoiled the attempt before."""
 
     def read(self) -> None:
         """Makes the trace of the frames."""
@@ -50,7 +54,7 @@ class Observation:
                 "answer": self.answer.as_dict() if self.answer else None,
                 "trace": self.trace.as_dict(), "frames": self.frames.as_dict() if self.frames else None,
                 "until": self.until, "why": self.why, "lost": self.lost, "points": self.points,
-                "attempts": self.attempts, "late": self.late}
+                "attempts": self.attempts, "late": self.late, "again": self.again}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Observation:
@@ -58,7 +62,8 @@ class Observation:
         answer = row["answer"] and Answer(**row["answer"] | {"outcome": Outcome(row["answer"]["outcome"])})
         frames = Frames.from_dict(row["frames"]) if row["frames"] else None
         return cls(Dial(**row["dial"]) if row["dial"] else None, answer, Trace.from_dict(row["trace"]), frames,
-                   row["until"], row["why"], row["lost"], list(row["points"]), row["attempts"], row["late"])
+                   row["until"], row["why"], row["lost"], list(row["points"]), row["attempts"], row["late"],
+                   list(row["again"]))
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ frame marks a disagreement, a dashed grey one what was not measured.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,7 @@ from matplotlib.patches import Patch, Rectangle  # noqa: E402
 
 from experiments import results  # noqa: E402
 from experiments.dialogue import Event  # noqa: E402
+from experiments.printable import printable  # noqa: E402
 from sim.spec import Question  # noqa: E402
 from sim.trace import Answer, Outcome  # noqa: E402
 
@@ -34,14 +36,27 @@ COLOURS = {
 }
 FRAMES = {True: ("white", "-", 1.0), False: ("#d00000", "-", 3.0), None: ("#555555", "--", 1.2)}
 COLUMN, LINE, GAP = 1.0, 0.42, 0.16
+DPI, LARGEST = 130, 16_000
+"""Pixels an inch, and of a side at most: a matrix of hundreds has fewer an inch."""
+LONGEST = 120
+"""Characters of a text."""
+
+
+def drawn(text: str) -> str:
+    """A text as matplotlib draws it: no mathematics between dollar signs, and not longer than a picture is wide."""
+    short = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return printable(short).replace("$", r"\$")
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """NAME.png and NAME.svg. ResultsError."""
     paths = []
+    dpi = min(DPI, LARGEST / max(figure.get_size_inches()))
     for suffix, metadata in ((".png", None), (".svg", {"Date": None})):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix[1:], dpi=130, bbox_inches="tight", metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
+            figure.savefig(buffer, format=suffix[1:], dpi=dpi, bbox_inches="tight", metadata=metadata)
         paths.append(results.write(folder / f"{name}{suffix}", buffer.getvalue()))
     return paths
 
@@ -75,7 +90,7 @@ def reachability(
     if None in agreed:
         legend += [Patch(facecolor="white", edgecolor=FRAMES[None][0], linestyle="--", label="not measured")]
     figure.legend(handles=legend, loc="lower center", ncol=len(legend), frameon=False, fontsize=10)
-    figure.suptitle(title, fontsize=15, y=0.985)
+    figure.suptitle(drawn(title), fontsize=15, y=0.985)
     figure.subplots_adjust(bottom=1.15 / height, top=1 - 1.05 / height)
     return figure
 
@@ -94,8 +109,9 @@ def _matrix(
         top += row
     for column in range(1, len(targets)):
         axes.axvline(column, color="#eeeeee", linewidth=0.8, zorder=0)
-    axes.set(xlim=(0, len(targets)), ylim=(top, 0), yticks=middles, yticklabels=sources)
-    axes.set_xticks([c + 0.5 for c in range(len(targets))], targets, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set(xlim=(0, len(targets)), ylim=(top, 0), yticks=middles, yticklabels=list(map(drawn, sources)))
+    axes.set_xticks([c + 0.5 for c in range(len(targets))], list(map(drawn, targets)), rotation=40, ha="right",
+                    rotation_mode="anchor")
     axes.tick_params(length=0, labelsize=10)
     for side in axes.spines.values():
         side.set_color("#dddddd")
@@ -167,7 +183,7 @@ def ladder(predicted: Sequence[Rung], measured: Sequence[Rung] | None, title: st
     for axes, side, name in ((both[0], predicted, "predicted"), (both[1], measured, "measured")):
         axes.set_title(name, fontsize=13, pad=26)
         axes.set(xlim=(-0.5, len(order) - 0.5), ylim=(rows + 0.1, -0.6), yticks=[])
-        axes.set_xticks(range(len(order)), [p.replace(":", "\n", 1) for p in order], fontsize=8.5)
+        axes.set_xticks(range(len(order)), [drawn(p).replace(":", "\n", 1) for p in order], fontsize=8.5)
         axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
         for edge in axes.spines.values():
             edge.set_visible(False)
@@ -177,7 +193,7 @@ def ladder(predicted: Sequence[Rung], measured: Sequence[Rung] | None, title: st
             axes.text((len(order) - 1) / 2, rows / 2, "not measured here", ha="center", color="#777777", fontsize=13)
         for row, rung in enumerate(side or []):
             _rung(axes, row, rung, order)
-    figure.suptitle(title, fontsize=15)
+    figure.suptitle(drawn(title), fontsize=15)
     figure.subplots_adjust(top=1 - 1.45 / figure.get_figheight(), bottom=0.02, left=0.02, right=0.98)
     return figure
 
@@ -213,9 +229,9 @@ def _rung(axes: Axes, row: int, rung: Rung, order: list[str]) -> None:
                       arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.3, "shrinkA": 1, "shrinkB": 1})
     axes.plot(places, [row + slope * i for i in range(len(places))], "o", color=colour, markersize=3.5)
     low = min(places)
-    axes.text(low + (0.04 if places[0] == low else 0), row - 0.1, rung.text, fontsize=7.4, color=colour, va="bottom",
-              ha="left")
+    axes.text(low + (0.04 if places[0] == low else 0), row - 0.1, drawn(rung.text), fontsize=7.4, color=colour,
+              va="bottom", ha="left")
     for step, note in enumerate(rung.rewritten):
         if note:
-            axes.text(places[step], row + slope * step + 0.1, note, fontsize=6.8, color="#c00000", va="top",
+            axes.text(places[step], row + slope * step + 0.1, drawn(note), fontsize=6.8, color="#c00000", va="top",
                       ha="center", bbox=BACKGROUND)

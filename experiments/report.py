@@ -8,6 +8,7 @@ from typing import Any
 from experiments.article import SCENARIOS, Row
 from experiments.assumptions import in_a_line
 from experiments.compare import LEVELS, Check, describe_ways
+from experiments.printable import printable
 from experiments.render import asked, by_group, sentence
 from experiments.verify import Verification
 
@@ -17,11 +18,12 @@ MARKS = {True: "agreed", False: "**DISAGREED**", None: "not measured"}
 def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: Sequence[str] = ()) -> str:
     """`summary.md`."""
     assumed = in_a_line(of.spec, of.prediction.plumbing)
-    lines = [f"# {title}", "", f"{sentence(of.as_dict())}.", "", f"The prediction {assumed}.", "", *_totals(of), ""]
+    lines = [f"# {_said(title)}", "", f"{sentence(of.as_dict())}.", "", f"The prediction {assumed}.", "",
+             *_totals(of), ""]
     for plot in plots:
         lines += [f"![{plot}]({plot})", ""]
     for group, indices in by_group(of.prediction.questions).items():
-        lines += [f"## {group or 'Questions'}", ""]
+        lines += [f"## {_said(group) or 'Questions'}", ""]
         rows = [_row(of, index) for index in indices]
         lines += _table(["from", "to", "predicted", "because", "answer", "path"], rows)
         lines.append("")
@@ -72,11 +74,11 @@ def _totals(of: Verification) -> list[str]:
 
 
 def _difference(check: Check) -> list[str]:
-    lines = [f"### {check.level}: {check.subject} ({MARKS[check.agreed].strip('*').lower()})", ""]
+    lines = [f"### {check.level}: {_said(check.subject)} ({MARKS[check.agreed].strip('*').lower()})", ""]
     for name, value in (("where", check.where), ("predicted", check.predicted), ("seen", check.observed)):
         if value:
-            lines.append(f"- {name}: {value}")
-    return [*lines, "", "```", check.detail, "```", ""] if check.detail else [*lines, ""]
+            lines.append(f"- {name}: {_said(value)}")
+    return [*lines, "", "```", printable(check.detail), "```", ""] if check.detail else [*lines, ""]
 
 
 def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -85,4 +87,9 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _said(text).replace("|", "\\|")
+
+
+def _said(text: str) -> str:
+    """A text that makes no line, no control and no HTML of its own."""
+    return printable(text.replace("\n", " ")).replace("<", "&lt;")

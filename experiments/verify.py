@@ -26,7 +26,7 @@ from experiments.compare import (
 from experiments.dialogue import Event, events
 from experiments.forecast import question_as_dict
 from experiments.measure import Progress, measure
-from experiments.measurement import Measurement, Observation
+from experiments.measurement import TOO_LATE, Measurement, Observation
 from experiments.rotation import rotations
 from sim.errors import PlumbError
 from sim.kernel.sysctl import EPHEMERAL, PORT_RANGE, Sysctls
@@ -34,8 +34,6 @@ from sim.phases import phases
 from sim.predict import Prediction, predict, undisturbed
 from sim.spec import Client, Container, Question, Spec
 from sim.trace import Answer, Outcome, Trace
-
-TOO_LATE = "the CPU was late for the kernel's own timers"
 
 
 @dataclass(slots=True)
@@ -86,6 +84,7 @@ class Verification:
             "questions": [
                 question_as_dict(self.prediction, index) | {
                     "measured": seen.answer.as_dict() if seen and seen.answer else None,
+                    **({"attempts": seen.attempts, "asked_again": seen.again} if seen else {}),
                     "reachability": pair[0].as_dict(), "path": pair[1].as_dict(),
                 }
                 for index, (pair, seen) in enumerate(zip(self.answers, observations, strict=True))

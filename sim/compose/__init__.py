@@ -24,13 +24,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from sim.compose import keys
 from sim.compose.asked import read_questions
+from sim.compose.budget import Budget
 from sim.compose.consistency import check
 from sim.compose.containers import check_replicas, containers_of, image_listens, one_listener_a_port
 from sim.compose.document import Item
@@ -124,26 +125,40 @@ def spec_of(read: Project) -> Spec:
             item.fail(f"unknown key {key!r}", "did you mean 'x-hopcast'?")
     ignored: dict[str, list[str]] = {key: [] for key in keys.IGNORED_TOP if key in top}
     notes = list(read.notes)
+    budget = Budget()
+    budget.spend("services", read.services, root)
+    budget.spend("variables", read.variables.unset, root)
     services, disabled = _services(read, ignored)
     extension = top["x-hopcast"].fields(TOP_KEYS, of="x-hopcast") if "x-hopcast" in top else {}
     declared = top["networks"].mapping() if "networks" in top else {}
+    budget.spend("networks", declared, top.get("networks", root))
+    for key in ("hosts", "clients", "faults"):
+        if key in extension and isinstance(extension[key].value, Sized):
+            budget.spend(key, extension[key].value, extension[key])
     stacked = decide(extension.get("stack"), services, declared, notes)
     check(read, stack=stacked)
     order = in_start_order(services)
     join({name: service for name, service in services.items() if not service.swarm}, declared)
     networks = _networks(declared, root, services, project, notes, stacked)
+    for service in order:
+        budget.spend("containers", service.replicas, service.item)
     plain = [service for service in order if not service.swarm]
     names = [s.container_name(project, n + 1) for s in plain for n in range(s.replicas)]
     machines = read_machines(extension, [*names, *services])
     hosts = with_nics(machines.hosts, networks, notes)
     ranges = HostPortRanges()
     boxes: list[Container] = []
+    named: set[str] = set()
     for service in plain:
         for box in containers_of(service, project, networks, services, ranges, machines.hosts[0].name):
             with service.fields.get("container_name", service.item).blamed():
-                if any(box.name == other.name for other in boxes):
+                if box.name in named:
                     raise SpecError(f"two containers are named {box.name!r}", mend="each needs its own container_name")
+            named.add(box.name)
             boxes.append(box)
+            budget.spend("ports", len(box.ports) + len(box.listens) + len(box.expose), service.item)
+            budget.spend("aliases", sum(len(each.aliases) for each in box.attachments), service.item)
+            budget.spend("extra hosts", box.extra_hosts, service.item)
     boxes = one_listener_a_port(boxes, services, notes)
     scheduler = Scheduler.of(hosts, networks.values(), boxes)
     swarm: list[SwarmService] = []
@@ -182,8 +197,14 @@ def spec_of(read: Project) -> Spec:
         },
     )
     check_replicas(spec, services)
-    asked = read_questions(extension["questions"], spec) if "questions" in extension else []
+    asked = read_questions(extension["questions"], spec, budget) if "questions" in extension else []
     questions = tuple(question for question, _ in asked) if "questions" in extension else default_questions(spec)
+    budget.spend("questions", 0 if asked else questions, root)
+    if not spec.services:  # the routing mesh and a service's address turn: there, asking again says more
+        once = tuple(dict.fromkeys(questions))
+        if len(once) < len(questions):
+            notes.append(f"asked once, though said more often: {len(questions) - len(once)} questions")
+        questions = once
     said = {f"question {question}": item.where for question, item in asked}
     notes += addresses_at_risk(spec) + gateways_of_nobody(spec) + gateway_priorities(services.values())
     notes += _said_once(ignored, disabled, order, read.variables)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sim.compose.budget import Budget
 from sim.compose.document import Item
 from sim.questions import around, ask, parse_lines
 from sim.spec import Question, Spec
@@ -31,9 +32,14 @@ Said = dict[str, Any]
 """Fields of a Question by name; `around` is a list of faults."""
 
 
-def read_questions(item: Item, spec: Spec) -> list[tuple[Question, Item]]:
+def read_questions(item: Item, spec: Spec, budget: Budget) -> list[tuple[Question, Item]]:
     """The questions, in the file's order, and where each stands. Raises SpecError."""
-    return [asked for entry in item.sequence() for asked in _entry(entry, spec, {})]
+    found: list[tuple[Question, Item]] = []
+    for entry in item.sequence():
+        asked = _entry(entry, spec, {})
+        budget.spend("questions", asked, entry)
+        found += asked
+    return found
 
 
 def _entry(item: Item, spec: Spec, shared: Said) -> list[tuple[Question, Item]]:

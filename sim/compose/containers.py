@@ -7,6 +7,7 @@ else `expose` and the targets of `ports`, else what a well-known image does (`si
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sim import checks
@@ -27,30 +28,26 @@ def containers_of(
     services: dict[str, Service],
     ranges: HostPortRanges,
     host: str,
-) -> list[Container]:
-    """The containers of one service, on `host` unless its x-hopcast says otherwise. Raises SpecError."""
+) -> Iterator[Container]:
+    """The containers of one service as they are made; on `host` unless it names another. Raises SpecError."""
     attachments = tuple(
         _attachment(networks[key], entry, _aliases(service, entry), service_name=not service.joined)
         for key, entry in service.networks
     )
-    boxes = []
     for number in range(1, service.replicas + 1):
         ports = read_ports(service.fields["ports"], ranges) if "ports" in service.fields else ()
-        boxes.append(
-            container_of(
-                service,
-                _name(service, project, number),
-                mode=_mode(service, project, services),
-                host=service.extension["host"].text() if "host" in service.extension else host,
-                attachments=attachments,
-                ports=ports,
-                restart=_restart(service),
-                # with `network_mode: NETWORK` Compose says them where the engine does not look
-                links=() if service.joined else _links(service, project, number, services),
-                targets=tuple((p.container_port, p.protocol) for p in ports),
-            )
+        yield container_of(
+            service,
+            _name(service, project, number),
+            mode=_mode(service, project, services),
+            host=service.extension["host"].text() if "host" in service.extension else host,
+            attachments=attachments,
+            ports=ports,
+            restart=_restart(service),
+            # with `network_mode: NETWORK` Compose says them where the engine does not look
+            links=() if service.joined else _links(service, project, number, services),
+            targets=tuple((p.container_port, p.protocol) for p in ports),
         )
-    return boxes
 
 
 def check_replicas(spec: Spec, services: dict[str, Service]) -> None:

@@ -16,8 +16,11 @@ import yaml
 
 from sim.errors import SpecError, did_you_mean
 
-MAX_ITEMS = 100_000
-"""More than any Compose file has: an alias that multiplies itself ends here."""
+MAX_ITEMS = 300_000
+"""Values of a file, those counted again that an alias repeats: a file of ten thousand services has less."""
+MAX_REPEATED = 20_000
+"""Values that aliases may repeat, besides ten for each that is written."""
+MAX_DEPTH = 100
 PLACE = re.compile(r".+?:[0-9]+(?:: |$)")
 """Where an error is that names a file and a line."""
 TRUE, FALSE = {"true", "yes", "y", "on"}, {"false", "no", "n", "off"}
@@ -166,7 +169,7 @@ class Document:
     removed: tuple[tuple[str, ...], ...] = ()
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """SafeLoader with go-yaml's idea of what a plain scalar is; one that isn't listed stays text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
@@ -186,25 +189,25 @@ for _kind, _pattern, _first in (
 def parse(text: str, file: str) -> list[Document]:
     """The YAML documents in `text`, empty ones left out; at least one. Raises SpecError."""
     try:
+        values = _count(text, file)
         nodes = [node for node in yaml.compose_all(text, Loader=_Loader) if node is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = error.problem or str(error)
         mend = (
             "indent with spaces, never with tabs"
-            if "'\\t'" in problem
+            if mark and re.match(rf"(?:[^\n]*\n){{{mark.line}}} *\t", text)
             else "check the indentation and the colons there"
         )
-        raise SpecError(
-            f"not valid YAML: {problem}", where=f"{file}:{mark.line + 1 if mark else 1}", mend=mend
-        ) from None
+        line = min(mark.line + 1, len(text.splitlines())) if mark else 1  # libyaml counts the end as a line
+        raise SpecError(f"not valid YAML: {problem}", where=f"{file}:{line}", mend=mend) from None
     except yaml.YAMLError as error:
         raise SpecError(f"not valid YAML: {' '.join(str(error).split())}", where=file) from None
     except RecursionError:
         raise SpecError("not readable: nested too deeply", where=file) from None
     documents = []
     for node in nodes:
-        tree = _Tree(file)
+        tree = _Tree(file, most=min(MAX_ITEMS, 10 * values + MAX_REPEATED))
         root = tree.item(node, (), node.start_mark.line + 1, ())
         if root.value is None and len(nodes) > 1:
             continue
@@ -214,6 +217,22 @@ def parse(text: str, file: str) -> list[Document]:
     if not documents:
         raise SpecError("the file is empty", where=file, mend="declare at least one service")
     return documents
+
+
+def _count(text: str, file: str) -> int:
+    """How many values a file has, before anything is made of it. SpecError where they are too many, or too deep."""
+    values = depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        values += isinstance(event, yaml.NodeEvent)
+        if values > MAX_ITEMS or depth > MAX_DEPTH:
+            problem = f"has more than {MAX_ITEMS} values" if values > MAX_ITEMS else "is nested too deeply"
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise SpecError(problem, where=f"{file}:{line}", mend="take out what it does not need")
+    return values
 
 
 def parse_one(text: str, file: str) -> Item:
@@ -227,14 +246,14 @@ def parse_one(text: str, file: str) -> Item:
 class _Tree:
     """Turns YAML's nodes into Items; counts them, and remembers what `!reset` and `!override` remove."""
 
-    def __init__(self, file: str) -> None:
-        self.file, self.count = file, 0
+    def __init__(self, file: str, most: int) -> None:
+        self.file, self.count, self.most = file, 0, most
         self.removed: list[tuple[str, ...]] = []
 
     def item(self, node: yaml.Node, keys: tuple[str, ...], line: int, above: tuple[int, ...]) -> Item:
         self.count += 1
         here = Item(None, self.file, line, "".join(keys).lstrip("."))
-        if id(node) in above or self.count > MAX_ITEMS or len(above) > 100:
+        if id(node) in above or self.count > self.most or len(above) > MAX_DEPTH:
             here.fail("an alias contains itself, or nesting goes too deep", "write it out without the alias")
         above = (*above, id(node))
         kind = node.tag.removeprefix(_TAG)

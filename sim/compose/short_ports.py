@@ -14,13 +14,19 @@ from sim.compose.document import Item
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 MAX_RANGE = 1000
+MOST_PORTS = 4000
+"""Of one service."""
 _MEND = "write it like 8080:80, 127.0.0.1:8080:80/udp or 3000-3002:3000-3002"
 
 
 def in_long_form(item: Item) -> Item:
     """`ports` with each entry in its long form. Raises SpecError."""
-    entries = [[entry] if isinstance(entry.value, dict) else read_short(entry) for entry in item.sequence()]
-    return item.holding([port for ports in entries for port in ports])
+    ports: list[Item] = []
+    for entry in item.sequence():
+        ports += [entry] if isinstance(entry.value, dict) else read_short(entry)
+        if len(ports) > MOST_PORTS:
+            entry.fail(f"more than {MOST_PORTS} ports of one service", "declare those that are used")
+    return item.holding(ports)
 
 
 def read_short(entry: Item) -> list[Item]:
