@@ -1,6 +1,6 @@
 """Whole commands on hostile files: an answer or one line that says no, and nothing that acts on a terminal.
 
-`make fuzz` draws many more.
+`make test` draws other files each time; `.ci/run` draws the same ones.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from sim.kernel.netns import Netns
 from sim.kernel.sysctl import EPHEMERAL
 from sim.kernel.veth import veth_pair
 from sim.kernel.vxlan import VxlanDevice, source_port
-from sim.packet import Icmp, IcmpType, IPv4, Packet, Proto, Tcp, Udp, dotted, ip
+from sim.packet import Arp, Ethernet, EtherType, Icmp, IcmpType, IPv4, Packet, Proto, Tcp, Udp, dotted, ip
 from sim.trace import DropReason, Kind, Step
 from tests.sim.kernel.machines import settle
 
@@ -76,7 +76,19 @@ def test_arp_is_answered_by_the_device_and_never_crosses_the_tunnel() -> None:
     steps = ping(boxes[0], "10.0.1.2")
     assert not [p for point in ("h1:eth0", "h2:eth0") for p in seen(steps, point) if p.inner and p.inner.arp]
     answer = next(p for p in seen(steps, "c1:eth0") if p.arp and p.arp.op == 2)
-    assert answer.arp is not None and answer.arp.sender_mac == "02:42:0a:00:01:02"
+    assert answer.arp == Arp(2, "02:42:0a:00:01:02", ip("10.0.1.2"), "02:42:0a:00:01:01", ip("10.0.1.1"))
+    said = next(s for s in steps if s.kind is Kind.NEIGH and s.point == "ov1:vxlan0")
+    assert said.detail == "answered by vxlan0: 10.0.1.2 is at 02:42:0a:00:01:02" and said.packet is not None
+
+
+def test_an_arp_answer_never_enters_the_tunnel() -> None:
+    _, devices, _ = overlay()
+    answer = Packet(eth=Ethernet("02:42:0a:00:01:02", "02:42:0a:00:01:01", EtherType.ARP),
+                    arp=Arp(2, "02:42:0a:00:01:01", ip("10.0.1.1"), "02:42:0a:00:01:02", ip("10.0.1.2")))
+    dropped = [s for s in settle(devices[0].xmit(answer, 0.0)) if s.kind is Kind.DROP]
+    assert [(s.point, s.reason, s.detail) for s in dropped] == [
+        ("ov1:vxlan0", DropReason.NOT_FOR_US, "ARP does not cross the tunnel")]
+    assert dropped[0].packet is not None and dropped[0].packet.arp == answer.arp
 
 
 def test_nobody_answers_for_an_address_that_was_not_programmed() -> None:
@@ -99,7 +111,23 @@ def test_a_datagram_with_another_vni_reaches_no_device() -> None:
     tunnel = hosts[1].sockets.tunnels[4789]
     tunnel.devices = {VNI + 1: devices[1]}  # type: ignore[attr-defined]
     drops = [s for s in ping(boxes[0], "10.0.1.2") if s.kind is Kind.DROP]
-    assert [(s.where, s.reason) for s in drops] == [("h2", DropReason.NO_MEMBER)]
+    assert [(s.point, s.reason, s.detail) for s in drops] == [
+        ("h2:", DropReason.NO_MEMBER, "no VXLAN device with that VNI")]
+    assert drops[0].packet is not None and drops[0].packet.vxlan is not None
+
+
+def test_a_frame_that_leaves_the_tunnel_is_told_with_its_vni_and_its_device() -> None:
+    _, _, boxes = overlay()
+    out = next(s for s in ping(boxes[0], "10.0.1.2") if s.kind is Kind.DECAP)
+    assert out.detail == "VNI 4097, to ov2:vxlan0"
+    assert out.packet is not None and out.packet.vxlan is None and out.packet.eth is not None
+
+
+def test_an_endpoint_that_is_removed_is_behind_the_tunnel_no_more() -> None:
+    _, devices, boxes = overlay()
+    devices[0].remove("02:42:0a:00:01:02")
+    devices[0].remove("02:42:0a:00:01:02")
+    assert not [s for s in ping(boxes[0], "10.0.1.2") if s.kind is Kind.ENCAP]
 
 
 def test_the_tunnel_outlives_the_processes_of_a_question() -> None:
