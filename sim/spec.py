@@ -341,14 +341,11 @@ class Spec(Model):
     def netns_of(self, label: str) -> str:
         """The label of the namespace in which `label`'s processes run: the host's for mode host, the other
         container's for mode container:X, else its own."""
-        box = self.container(label)
+        while (box := self.container(label)) is not None and box.mode.startswith("container:"):
+            label = box.mode.removeprefix("container:")
         if box is None:
             return label
-        if box.mode == "host":
-            return box.host
-        if box.mode.startswith("container:"):
-            return self.netns_of(box.mode.removeprefix("container:"))
-        return box.name
+        return box.host if box.mode == "host" else box.name
 
     def owner(self, box: Container) -> Container:
         """Whose namespace it lives in; itself where that is its own, or the host's."""
