@@ -39,7 +39,8 @@ def test_a_service_waits_until_every_node_has_its_ingress_sandbox_on_docker_gwbr
     monkeypatch.setattr(deploy, "Deployment", lambda *_: None)
     monkeypatch.setattr(services, "deploy",
                         lambda *_: asked.extend(engine.asked for engine in engines.values()) or {})
-    deploy.deploy(SimpleNamespace(engine=engines.__getitem__), spec)  # type: ignore[arg-type]
+    machines = SimpleNamespace(engine=engines.__getitem__, netns_path=lambda _: "/run/netns/nobody")
+    deploy.deploy(machines, spec)  # type: ignore[arg-type]
     assert asked == [3, 3]
 
 

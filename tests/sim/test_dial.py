@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sim.build import topology
@@ -107,10 +109,11 @@ def test_a_pings_size_and_df_are_part_of_the_dial() -> None:
     assert str(Question(source="c1", target="c2", size=1473, df=True)) == "c1 -> c2 ping of 1473 bytes, DF"
 
 
-def test_size_and_df_are_a_pings_alone() -> None:
-    with pytest.raises(SpecError, match="size and df are for pings"):
+@pytest.mark.parametrize(("probe", "more"), [("tcp", {"df": True}), ("udp", {"df": True}), ("udp", {"size": 100})])
+def test_df_is_a_pings_alone_and_size_is_a_pings_or_tcps(probe: Any, more: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="df is for pings, and size for pings and tcp"):
         Spec(containers=demo().containers, networks=demo().networks,
-             questions=(Question(source="c1", target="c2", probe="tcp", port=80, df=True),))
+             questions=(Question(source="c1", target="c2", probe=probe, port=80, **more),))
 
 
 # services of a swarm
