@@ -189,6 +189,23 @@ class Spec(Model):
         return services | {c.name: c for c in reversed(self.containers)}
 
     @cached_property
+    def _namespaces(self) -> dict[str, str]:
+        """Container name -> the label of the namespace it runs in. A long chain of shared ones is followed once."""
+        found: dict[str, str] = {}
+        for box in self.containers:
+            chain, owner = [], box
+            while owner.name not in found and owner.mode.startswith("container:"):
+                chain.append(owner.name)
+                other = owner.mode.removeprefix("container:")
+                if (following := self._containers.get(other)) is None:
+                    found[owner.name] = other
+                    break
+                owner = following
+            end = found.setdefault(owner.name, owner.host if owner.mode == "host" else owner.name)
+            found.update(dict.fromkeys(chain, end))
+        return found
+
+    @cached_property
     def _networks(self) -> dict[str, Network]:
         """By the engine's name, and by the file's where that is nobody's name."""
         keys = {n.key: n for n in reversed(self.networks)}
@@ -341,11 +358,8 @@ class Spec(Model):
     def netns_of(self, label: str) -> str:
         """The label of the namespace in which `label`'s processes run: the host's for mode host, the other
         container's for mode container:X, else its own."""
-        while (box := self.container(label)) is not None and box.mode.startswith("container:"):
-            label = box.mode.removeprefix("container:")
-        if box is None:
-            return label
-        return box.host if box.mode == "host" else box.name
+        box = self.container(label)
+        return label if box is None else self._namespaces[box.name]
 
     def owner(self, box: Container) -> Container:
         """Whose namespace it lives in; itself where that is its own, or the host's."""

@@ -33,6 +33,7 @@ def check_spec(spec: Spec) -> None:
     if not spec.hosts:
         raise SpecError("there is no host", where="hosts", mend="declare one, or leave hosts out")
     check_machines(spec)
+    _check_shared_namespaces(spec)
     listening: dict[tuple[str, int, str], list[tuple[Listener, str]]] = {}
     for box in spec.containers:
         where = f"container {box.name}"
@@ -42,7 +43,6 @@ def check_spec(spec: Spec) -> None:
             )
         for attachment in box.attachments:
             _check_attachment(spec, attachment, where)
-        _check_shared_namespace(spec, box)
         netns = spec.netns_of(box.name)
         for listener in box.listens:
             there = listening.setdefault((netns, listener.port, listener.protocol), [])
@@ -75,31 +75,30 @@ def _check_attachment(spec: Spec, attachment: Attachment, where: str) -> None:
             raise SpecError(error.problem, where=where, mend=error.mend) from None
 
 
-def _check_shared_namespace(spec: Spec, box: Container) -> None:
-    seen = [box.name]
-    while box.mode.startswith("container:"):
-        other = box.mode.removeprefix("container:")
-        found = spec.container(other)
-        if found is None or found.name != other:
-            raise SpecError(
-                f"unknown container {other!r} in mode {box.mode!r}",
-                where=f"container {box.name}",
-                mend=did_you_mean(other, [c.name for c in spec.containers]),
-            )
-        if found.name in seen:
-            raise SpecError(
-                f"network mode goes in a circle: {' -> '.join([*seen, found.name])}",
-                where=f"container {seen[0]}",
-                mend="give one of them a network",
-            )
-        if found.host != box.host:
-            raise SpecError(
-                f"shares the namespace of {other!r}, which is on host {found.host!r}",
-                where=f"container {box.name}",
-                mend=f"put both on host {found.host!r}",
-            )
-        seen.append(found.name)
-        box = found
+def _check_shared_namespaces(spec: Spec) -> None:
+    """Whoever shares a namespace shares that of a container on its own host, and at the end somebody has one."""
+    good: set[str] = set()
+    for first in spec.containers:
+        box, chain = first, {first.name: None}
+        while box.mode.startswith("container:") and box.name not in good:
+            box = _shared_with(spec, box)
+            if box.name in chain:
+                raise SpecError(f"network mode goes in a circle: {' -> '.join([*chain, box.name])}",
+                                where=f"container {first.name}", mend="give one of them a network")
+            chain[box.name] = None
+        good |= chain.keys()
+
+
+def _shared_with(spec: Spec, box: Container) -> Container:
+    other = box.mode.removeprefix("container:")
+    found = spec.container(other)
+    if found is None or found.name != other:
+        raise SpecError(f"unknown container {other!r} in mode {box.mode!r}", where=f"container {box.name}",
+                        mend=did_you_mean(other, [c.name for c in spec.containers]))
+    if found.host != box.host:
+        raise SpecError(f"shares the namespace of {other!r}, which is on host {found.host!r}",
+                        where=f"container {box.name}", mend=f"put both on host {found.host!r}")
+    return found
 
 
 def check_question(spec: Spec, question: Question, where: str = "question") -> None:

@@ -103,13 +103,17 @@ def container_of(
 def one_listener_a_port(boxes: list[Container], services: dict[str, Service], notes: list[str]) -> list[Container]:
     """Where a namespace is shared, a port is theirs who say so (x-hopcast); of the others the first has it."""
     modes = {box.name: box for box in boxes}
+    found: dict[str, str] = {}
 
     def namespace(box: Container) -> str:
-        seen = []
-        while box.mode.startswith("container:") and box.name not in seen:
-            seen.append(box.name)
+        chain = []
+        while box.mode.startswith("container:") and box.name not in found:
+            found[box.name] = box.name  # for the circle that `Spec` will refuse
+            chain.append(box.name)
             box = modes.get(box.mode.removeprefix("container:"), box)
-        return f"host {box.host}" if box.mode == "host" else box.name
+        end = found.get(box.name) or (f"host {box.host}" if box.mode == "host" else box.name)
+        found.update(dict.fromkeys(chain, end))
+        return end
 
     def said(box: Container) -> bool:
         return "listens" in services[box.service].extension

@@ -166,3 +166,21 @@ def test_a_network_is_found_by_the_engines_name_before_the_files() -> None:
     found = {name: spec.network(name) for name in ("one", "two", "three", "four")}
     assert {name: network and network.name for name, network in found.items()} == {
         "one": "one", "two": "two", "three": "two", "four": None}
+
+
+def test_everybody_in_a_long_chain_of_shared_namespaces_runs_in_the_first_ones() -> None:
+    chain = [Container(name="s0", mode="bridge"),
+             *(Container(name=f"s{n}", mode=f"container:s{n - 1}") for n in range(1, 3000))]
+    spec = Spec(containers=tuple(reversed(chain)))
+    assert {spec.netns_of(box.name) for box in chain} == {"s0"}
+    hosted = Spec(containers=(Container(name="h", mode="host"), Container(name="g", mode="container:h")))
+    assert hosted.netns_of("g") == "host"
+    assert spec.netns_of("client") == "client"
+
+
+def test_a_circle_of_shared_namespaces_is_refused_whoever_is_asked_first() -> None:
+    boxes = [Container(name="a", mode="bridge"), Container(name="b", mode="container:c"),
+             Container(name="c", mode="container:d"), Container(name="d", mode="container:c")]
+    for order in (boxes, boxes[::-1]):
+        with pytest.raises(SpecError, match=r"network mode goes in a circle: .*(c -> d|d -> c)"):
+            Spec(containers=tuple(order))
