@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ def summary(of: Verification, title: str, provenance: Mapping[str, Any], plots: 
         rows = [_row(of, index) for index in indices]
         lines += _table(["from", "to", "predicted", "because", "answer", "path"], rows)
         lines.append("")
+    if again := _asked_again(of):
+        lines += ["## Asked more than once", "", *_table(["question", "attempts", "what spoilt an attempt"], again), ""]
     if of.prediction.cautions:
         lines += ["## To know before", "", *(f"- {_cell(c)}" for c in of.prediction.cautions), ""]
     if of.prediction.warnings:
@@ -63,6 +66,14 @@ def _row(of: Verification, index: int) -> list[str]:
     because = of.prediction.reasons[index] or question.comment
     ways = describe_ways([answer for answer, _ in of.prediction.ways(index)])
     return [question.source, asked(question), ways, because, MARKS[reachability.agreed], MARKS[path.agreed]]
+
+
+def _asked_again(of: Verification) -> list[list[str]]:
+    """A row a question that took more than one attempt: each reason once, with how often it came."""
+    observations = of.measurement.observations if of.measurement else []
+    return [[str(question), str(seen.attempts),
+             "; ".join(f"{why} ({count} times)" if count > 1 else why for why, count in Counter(seen.again).items())]
+            for question, seen in zip(of.prediction.questions, observations, strict=False) if seen.attempts > 1]
 
 
 def _totals(of: Verification) -> list[str]:

@@ -134,6 +134,20 @@ def test_results_hold_data_summary_and_plots(
     assert (tmp_path / "path.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_summary_says_which_questions_were_asked_again_and_what_had_spoilt_them(
+    spec: Spec, prediction: Prediction, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    measurement = echo(prediction)
+    publish(verified(spec, measurement, monkeypatch), tmp_path, "Once each")
+    assert "## Asked more than once" not in (tmp_path / "summary.md").read_text()
+    measurement.observations[2].attempts = 4
+    measurement.observations[2].again = ["1 frame lost", "the probe was late", "1 frame lost"]
+    publish(verified(spec, measurement, monkeypatch), tmp_path, "Again")
+    text = (tmp_path / "summary.md").read_text()
+    row = f"| {prediction.questions[2]} | 4 | 1 frame lost (2 times); the probe was late |"
+    assert "## Asked more than once" in text and row in text
+
+
 def test_the_question_for_the_ladder_goes_through_a_published_port_from_outside(spec: Spec) -> None:
     result = unmeasured(spec, "no root")
     index = nat_question(result)
