@@ -28,6 +28,7 @@ KERNEL: dict[str, tuple[bool, str, str]] = {
     "8021q": (False, "macvlan and ipvlan on a VLAN of their parent", "modprobe 8021q"),
     "ip_vs": (False, "swarm's routing mesh and virtual IPs", "modprobe ip_vs"),
     "esp": (False, "encrypted overlay networks (IPsec, AES-GCM)", "modprobe -a esp4 gcm"),
+    "sctp": (False, "published SCTP ports", "modprobe sctp"),
     "netem": (False, "delay and loss on links", "modprobe sch_netem"),
     "tbf": (False, "rate limits on links", "modprobe sch_tbf"),
     "iptables-nft": (False, "engines whose iptables writes nftables", "apt-get install iptables"),

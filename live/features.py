@@ -92,6 +92,12 @@ def conntrack() -> str:
     return command("iptables", "-A", "INPUT", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT")
 
 
+def sctp() -> str:
+    """A socket of it, as who listens makes."""
+    socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    return ""
+
+
 def overlayfs() -> str:
     filesystems = Path("/proc/filesystems").read_text().split()
     return "" if "overlay" in filesystems else _module("overlay") and "no overlay in /proc/filesystems"
@@ -110,6 +116,7 @@ TRIALS: dict[str, Callable[[], str]] = {
     "8021q": lambda: links("vlan", link=PARENT, vlan_id=10),
     "ip_vs": ip_vs,
     "esp": xfrm.lacks,
+    "sctp": sctp,
     "netem": lambda: queue("netem", delay=1000),
     "tbf": lambda: queue("tbf", rate="1mbit", burst=32768, latency="50ms"),
     "iptables-nft": lambda: command("iptables-nft", "-t", "nat", "-L", "-n"),

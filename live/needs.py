@@ -22,6 +22,11 @@ def needed(spec: Spec) -> dict[str, str]:
     for service in spec.services:
         if service.endpoint_mode == "vip" and (service.ingress_ports or service.attachments):
             found.setdefault("ip_vs", f"the virtual address of service {service.name}")
+        if not all(port.can_be_asked for port in service.ports):
+            found.setdefault("sctp", f"a port that {service.name} publishes")
+    for box in spec.containers:
+        if not all(port.can_be_asked for port in box.ports):
+            found.setdefault("sctp", f"a port that {box.name} publishes")
     machines: list[Host | Client] = [*spec.hosts, *spec.clients]
     for machine in machines:
         cable, label = spec.link_of(machine.name), machine.name

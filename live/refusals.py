@@ -11,10 +11,11 @@ from docker.errors import APIError, DockerException
 
 from sim.errors import LabError, PlumbError
 
-NOT_SUPPORTED = "operation not supported"
-"""EOPNOTSUPP, which is the kernel's answer and not the engine's: a dummy parent without the dummy driver, for one."""
+NOT_SUPPORTED = ("operation not supported", "protocol not supported")
+"""EOPNOTSUPP and EPROTONOSUPPORT are the kernel's answers and not the engine's: a dummy parent without the dummy
+driver, for one."""
 
-FEATURES = {"ipvlan port": "ipvlan", "macvlan port": "macvlan", "vlan link": "8021q"}
+FEATURES = {"protocol not": "sctp", "ipvlan port": "ipvlan", "macvlan port": "macvlan", "vlan link": "8021q"}
 """Words of such an answer -> the feature that it was about, by the doctor's name."""
 
 

@@ -30,6 +30,8 @@ COUNTERS = re.compile(r"\s*\[\d+:\d+\]")
 SOCKET = re.compile(r"socket:\[(\d+)\]")
 LISTEN = "0A"
 """TCP_LISTEN in /proc/net/tcp (include/net/tcp_states.h)."""
+SCTP_LISTENING = "10"
+"""SCTP_SS_LISTENING in /proc/net/sctp/eps (include/net/sctp/constants.h, net/sctp/proc.c)."""
 SWARM_PORTS = (2377, 7946)
 """Where engines of a swarm wait for each other."""
 SAVE_LIMIT = 20.0
@@ -130,6 +132,13 @@ def _listening() -> dict[int, tuple[str, str, int]]:
                 if not connected and (everywhere or file == protocol) and int(port, 16) not in SWARM_PORTS:
                     little = 0 if everywhere else int.from_bytes(bytes.fromhex(address), "little")
                     found[int(columns[9])] = protocol, dotted(little), int(port, 16)
+    with suppress(FileNotFoundError):  # no SCTP in this kernel, or not yet
+        for line in Path("/proc/thread-self/net/sctp/eps").read_text().splitlines()[1:]:
+            columns = line.split()
+            addresses = [text for text in columns[8:] if ":" not in text or not text.strip("0:")]
+            if columns[3] == SCTP_LISTENING and addresses:
+                address = addresses[0] if "." in addresses[0] else "0.0.0.0"
+                found[int(columns[7])] = "sctp", address, int(columns[5])
     return found
 
 

@@ -175,7 +175,7 @@ class Topology:
         exposed = read_exposed(_list(f"{name}.expose", expose))
         if listens is None:
             targets = [Listener(port=p.container_port, protocol=p.protocol) for p in published]
-            listening = tuple(dict.fromkeys([*exposed, *targets]))
+            listening = tuple(each for each in dict.fromkeys([*exposed, *targets]) if each.can_be_asked)
         else:
             listening = read_listeners(_list(f"{name}.listens", listens))
         wanted = networks if isinstance(networks, Mapping) else {network: {} for network in networks}
@@ -220,7 +220,8 @@ class Topology:
             attachments=attachments,
             ports=published,
         )
-        targets = dict.fromkeys(Listener(port=port.target, protocol=port.protocol) for port in published)
+        targets = dict.fromkeys(
+            Listener(port=port.target, protocol=port.protocol) for port in published if port.can_be_asked)
         task = Container(
             name=name,
             service=name,

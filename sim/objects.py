@@ -24,11 +24,21 @@ ANYWHERE = "0.0.0.0"
 """Where one listens who does not choose among the addresses of a namespace."""
 
 
-class PublishedPort(Model):
+class Port(Model):
+    """A port of a transport that Docker publishes. SCTP's plumbing is predicted; no probe speaks it."""
+
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Is it of a protocol that a probe speaks?"""
+        return self.protocol != "sctp"
+
+
+class PublishedPort(Port):
     """`-p [host_ip:]host_port:container_port/protocol`. host_port 0: the engine picks one (32768 and up)."""
 
     container_port: int = Field(ge=1, le=65535)
-    protocol: Literal["tcp", "udp"] = "tcp"
     host_port: int = Field(default=0, ge=0, le=65535)
     host_ip: Annotated[str, AfterValidator(checks.check_address)] = "0.0.0.0"
 
@@ -72,11 +82,11 @@ class Attachment(Model):
     mac_address: Mac = ""
 
 
-class Listener(Model):
-    """A port on which the container's process listens: on every address of its namespace, or on `address` alone."""
+class Listener(Port):
+    """A port on which the container's process listens: on every address of its namespace, or on `address` alone.
+    One of SCTP is exposed only."""
 
     port: int = Field(ge=1, le=65535)
-    protocol: Literal["tcp", "udp"] = "tcp"
     address: Annotated[str, AfterValidator(checks.check_address)] = ANYWHERE
 
     def __str__(self) -> str:
@@ -224,7 +234,7 @@ class Underlay(Model):
     loss: float = Field(default=0, ge=0, le=1)
 
 
-class ServicePort(Model):
+class ServicePort(Port):
     """A port of a service. `published` 0: swarm takes the next of 30000-32767 (in mode host: the engine's choice).
 
     mode `ingress`: every node of the swarm answers on it (routing mesh); `host`: the nodes that run a task.
@@ -232,7 +242,6 @@ class ServicePort(Model):
 
     target: int = Field(ge=1, le=65535)
     published: int = Field(default=0, ge=0, le=65535)
-    protocol: Literal["tcp", "udp"] = "tcp"
     mode: Literal["ingress", "host"] = "ingress"
 
 

@@ -56,6 +56,7 @@ SERVERS: dict[tuple[str, Serving], Callable[..., Program]] = {
     ("udp", "echo once"): responder.udp_echo,
 }
 PROTOCOLS = {"tcp": Proto.TCP, "udp": Proto.UDP}
+"""What programs speak here. A process that holds a port of SCTP hears nothing, for nobody sends any."""
 
 Listening = tuple[Netns, Proto, int, int, Callable[[Fabric], Program]]
 """Where a program listens (protocol, address, port), and the program."""
@@ -240,8 +241,9 @@ class World:
                     SERVERS[listener.protocol, serving], netns=netns, label=box.name, port=listener.port,
                     address=address)))
         for daemon in self.daemons.values():
-            programs += [self._daemon_program(p) for p in daemon.processes]
-            programs += [self._held_port(port) for port in daemon.bound_ports]
+            programs += [self._daemon_program(p) for p in daemon.processes
+                         if not isinstance(p, ProxyProcess) or p.protocol in PROTOCOLS]
+            programs += [self._held_port(port) for port in daemon.bound_ports if port.protocol in PROTOCOLS]
         programs.append(_name_server(self.namespaces[NAMESERVER], 0, dns.PORT, self._known_name))
         return programs
 

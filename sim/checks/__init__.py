@@ -204,6 +204,10 @@ def check_container(box: Container) -> None:
             mend=f"publish them on {box.mode.removeprefix('container:')}",
         )
     unique((a.network for a in box.attachments), "attached twice to network", where)
+    for listener in box.listens:
+        if not listener.can_be_asked:
+            raise SpecError(f"nobody can listen on {listener}: no probe speaks SCTP", where=where,
+                            mend="leave it out of what listens; publishing and exposing it is predicted")
     for name, value in box.sysctls.items() if box.mode != "host" else ():
         sysctls.check(name, value)
 

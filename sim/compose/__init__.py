@@ -207,6 +207,7 @@ def spec_of(read: Project) -> Spec:
         questions = once
     said = {f"question {question}": item.where for question, item in asked}
     notes += addresses_at_risk(spec) + gateways_of_nobody(spec) + gateway_priorities(services.values())
+    notes += _unasked(spec)
     notes += _said_once(ignored, disabled, order, read.variables)
     return Spec.model_validate({
         **{key: getattr(spec, key) for key in Spec.model_fields},
@@ -261,6 +262,16 @@ def _blamed_spec(places: dict[str, Item], faults: Item, root: Item, parts: dict[
     except SpecError as error:
         with places.get(error.where, faults if error.where == "faults" else root).blamed():
             raise
+
+
+def _unasked(spec: Spec) -> list[str]:
+    """A note where ports are of a protocol that no probe speaks."""
+    names = {box.service: None for box in spec.containers
+             if not all(port.can_be_asked for port in (*box.ports, *box.expose))}
+    names |= {each.key: None for each in spec.services if not all(port.can_be_asked for port in each.ports)}
+    if not names:
+        return []
+    return [f"SCTP's ports are predicted as plumbing, and no question asks for them: {', '.join(names)}"]
 
 
 def _said_once(

@@ -88,7 +88,8 @@ def container_of(
             expose=expose,
             listens=read_listeners(service.extension["listens"])
             if "listens" in service.extension
-            else tuple(dict.fromkeys([*said, *published])) or image_listens(service),
+            else tuple(each for each in dict.fromkeys([*said, *published]) if each.can_be_asked)
+            or image_listens(service),
             mac_address=mac_address,
             dns=tuple(_address(item) for item in service.texts("dns")),
             dns_search=tuple(item.value for item in service.texts("dns_search")),

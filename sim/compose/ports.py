@@ -3,7 +3,7 @@
 A range of host ports for one container port means "the first free one": each container that asks takes the next, as
 moby's portallocator does in turn. In a stack it means all of them, an address is ignored, and the short form is of the
 routing mesh (docker/cli's opts/port.go and cli/compose/convert).
-Left out: IPv6 host addresses and SCTP, which are errors.
+Left out: IPv6 host addresses, which are errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sim import checks
 from sim.compose.document import Item
-from sim.compose.short_ports import in_long_form, port_range, split_protocol
+from sim.compose.short_ports import PROTOCOLS, in_long_form, port_range, split_protocol
 from sim.errors import did_you_mean
 from sim.spec import ANYWHERE, Listener, PublishedPort, ServicePort
 
@@ -60,8 +60,6 @@ def read_exposed(item: Item) -> tuple[Listener, ...]:
     found: dict[Listener, None] = {}
     for entry in item.texts():
         text, protocol = split_protocol(entry)
-        if protocol not in ("tcp", "udp"):
-            entry.fail(f"protocol {protocol!r} is not modelled", "use tcp or udp")
         found.update(dict.fromkeys(
             Listener.model_validate({"port": port, "protocol": protocol}) for port in port_range(text, entry)))
     return tuple(found)
@@ -84,6 +82,8 @@ def read_listeners(item: Item) -> tuple[Listener, ...]:
         with entry.blamed():
             checks.check_address(address)
         for listener in read_exposed(entry.holding(ports)):
+            if not listener.can_be_asked:
+                entry.fail("no probe speaks SCTP, so nobody is asked there", "leave it out: ports and expose keep it")
             found[listener.model_copy(update={"address": address})] = None
     return tuple(found)
 
@@ -138,8 +138,8 @@ def _fields(entry: Item) -> dict[str, Item]:
 
 def _protocol(fields: dict[str, Item]) -> str:
     protocol = fields["protocol"].text().lower() if "protocol" in fields else "tcp"
-    if protocol not in ("tcp", "udp"):
-        fields["protocol"].fail(f"protocol {protocol!r} is not modelled", "use tcp or udp")
+    if protocol not in PROTOCOLS:
+        fields["protocol"].fail(f"{protocol!r} is no protocol of ports", "use tcp, udp or sctp")
     return protocol
 
 

@@ -7,7 +7,7 @@ mark, and IPVS deals out what is marked; when the last task goes, all that goes 
 sandbox is `ingress_sbox`, and the host's rules lead the published ports there.
 
 Follows libnetwork of moby v20.10: service_common.go (`addServiceBinding`, `rmServiceBinding`), service_linux.go
-(`addLBBackend`, `rmLBBackend`, `programIngress`, `fwMarker`, `redirector`). Left out: direct server return, SCTP.
+(`addLBBackend`, `rmLBBackend`, `programIngress`, `fwMarker`, `redirector`). Left out: direct server return.
 """
 
 from __future__ import annotations

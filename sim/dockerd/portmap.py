@@ -1,7 +1,7 @@
 """Published ports: which host port, which rules, which process holds the port.
 
 Follows libnetwork of moby v20.10: portallocator/, portmapper/, drivers/bridge/port_mapping.go, and nat/sort.go of
-go-connections. Left out: IPv6 (a second proxy on [::]), SCTP, port ranges.
+go-connections. Left out: IPv6 (a second proxy on [::]), port ranges.
 """
 
 from __future__ import annotations
@@ -109,16 +109,17 @@ class PortMapper:
     def _listen(self, protocol: str, host_ip: str, host_port: int) -> None:
         """bind(2) of docker-proxy, or of dockerd's own dummy."""
         who = "Error starting userland proxy: " if self.use_proxy else ""
-        socket = f"listen {protocol}4 {host_ip}:{host_port}: bind"
+        # Go's net says which socket it was, its SCTP library the kernel's error alone
+        socket = "" if protocol == "sctp" else f"listen {protocol}4 {host_ip}:{host_port}: bind: "
         given = ip(host_ip)
         # a group's or a broadcast address will do as well (inet_addr_valid_or_nonlocal)
         bindable = self.netns.is_local(given) or self.netns.is_broadcast(given) or IPv4Address(host_ip).is_multicast
         if host_ip != ANYWHERE and not bindable:
-            raise PlumbError(f"{who}{socket}: cannot assign requested address",
+            raise PlumbError(f"{who}{socket}cannot assign requested address",
                              mend="a port can be published at the host's own addresses only")
         for address in self.listening.get((protocol, host_port), ()):
             if address == host_ip or ANYWHERE in (address, host_ip):
-                raise PlumbError(f"{who}{socket}: address already in use",
+                raise PlumbError(f"{who}{socket}address already in use",
                                  mend=f"{address}:{host_port} is listened on already: give another host port")
         self.hold(protocol, host_ip, host_port)
 

@@ -42,6 +42,8 @@ class Match:
     options: ClassVar[dict[str, int]]
     aliases: ClassVar[dict[str, str]] = {}
     needs_conntrack: ClassVar[bool] = False
+    only_for: ClassVar[int] = 0
+    """The protocol without which the kernel does not take it (xt_check_match); 0: any."""
 
     def take(self, option: str, inverted: bool, values: list[str]) -> None:
         """One option of the command line."""

@@ -1,6 +1,6 @@
-"""The matches that look at the transport header: `-m tcp`, `-m udp`, `-m icmp`, `-m multiport`.
+"""The matches that look at the transport header: `-m tcp`, `-m udp`, `-m sctp`, `-m icmp`, `-m multiport`.
 
-A packet without one (a later fragment) matches none of them, inverted or not. Left out: `--tcp-option`.
+A packet without one (a later fragment) matches none of them, inverted or not. Left out: `--tcp-option`, SCTP's chunks.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sim.kernel.arguments import inverted_mark, number, port, port_range, ports_text, usage
+from sim.kernel.arguments import PROTOCOLS, inverted_mark, number, port, port_range, ports_text, usage
 from sim.kernel.hooks import HookState, Test
 from sim.kernel.matches import Match, View
 from sim.packet import Icmp, Packet, Proto, Tcp, Udp
@@ -98,6 +98,32 @@ class UdpMatch(PortMatch):
     name: ClassVar[str] = "udp"
     protocol: ClassVar[int] = Proto.UDP
     transport: ClassVar[type[Tcp] | type[Udp]] = Udp
+
+
+@dataclass
+class SctpMatch(Match):
+    """`-m sctp`: its ports, as they were given. Nothing in the model sends SCTP, so no packet has any
+    (net/netfilter/xt_sctp.c)."""
+
+    name: ClassVar[str] = "sctp"
+    options: ClassVar[dict[str, int]] = PortMatch.options
+    aliases: ClassVar[dict[str, str]] = PortMatch.aliases
+    only_for: ClassVar[int] = PROTOCOLS["sctp"]
+
+    ports: dict[str, Ports] = field(default_factory=dict)
+
+    def take(self, option: str, inverted: bool, values: list[str]) -> None:
+        if option in self.ports:
+            raise usage(f"Only one `{option}' allowed")
+        self.ports[option] = port_range(values[0]), inverted
+
+    def text(self) -> str:
+        given = [(short, self.ports[option]) for short, option in self.aliases.items() if option in self.ports]
+        return " ".join(["-m sctp", *(f"{inverted_mark(ports[1])}{short} {ports_text(ports[0])}"
+                                      for short, ports in given)])
+
+    def test(self, view: View) -> Test | None:
+        return (lambda packet, state: False) if self.ports else None
 
 
 # in the order in which iptables prints them

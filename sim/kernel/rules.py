@@ -25,24 +25,24 @@ from sim.kernel.hooks import HookState, Test
 from sim.kernel.matches import AddrtypeMatch, CommentMatch, MarkMatch, Match, PhysdevMatch, View
 from sim.kernel.matches_ct import ConntrackMatch, StateMatch
 from sim.kernel.matches_ipvs import IpvsMatch
-from sim.kernel.matches_l4 import IcmpMatch, MultiportMatch, TcpMatch, UdpMatch
+from sim.kernel.matches_l4 import IcmpMatch, MultiportMatch, SctpMatch, TcpMatch, UdpMatch
 from sim.kernel.matches_u32 import U32Match
 from sim.kernel.matches_xfrm import PolicyMatch
-from sim.kernel.targets import VERDICTS, Ct, Jump, Log, Mark, Notrack, Reject, Standard, Target
+from sim.kernel.targets import VERDICTS, Checksum, Ct, Jump, Log, Mark, Notrack, Reject, Standard, Target
 from sim.kernel.targets_nat import Dnat, Masquerade, Redirect, Snat
 from sim.packet import Packet
 
 MATCHES: dict[str, type[Match]] = {match.name: match for match in (
-    TcpMatch, UdpMatch, IcmpMatch, MultiportMatch, ConntrackMatch, StateMatch, AddrtypeMatch, MarkMatch, PhysdevMatch,
-    CommentMatch, IpvsMatch, PolicyMatch, U32Match)}
+    TcpMatch, UdpMatch, SctpMatch, IcmpMatch, MultiportMatch, ConntrackMatch, StateMatch, AddrtypeMatch, MarkMatch,
+    PhysdevMatch, CommentMatch, IpvsMatch, PolicyMatch, U32Match)}
 TARGETS: dict[str, type[Target]] = {
-    target.name: target for target in (Reject, Log, Mark, Notrack, Ct, Dnat, Snat, Masquerade, Redirect)}
-PROTOCOL_MATCH = {1: "icmp", 6: "tcp", 17: "udp"}
+    target.name: target for target in (Reject, Log, Mark, Checksum, Notrack, Ct, Dnat, Snat, Masquerade, Redirect)}
+PROTOCOL_MATCH = {1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
 UNMODELLED = frozenset({
     "bpf", "cgroup", "connlimit", "connmark", "devgroup", "dscp", "ecn", "esp", "hashlimit", "helper",
     "iprange", "length", "limit", "mac", "nfacct", "osf", "owner", "pkttype", "quota",
-    "recent", "rpfilter", "sctp", "set", "socket", "statistic", "string", "tcpmss", "time", "tos", "ttl",
-    "TRACE", "TPROXY", "SET", "CONNMARK", "NFLOG", "NFQUEUE", "QUEUE", "CHECKSUM", "CLASSIFY", "DSCP", "TCPMSS",
+    "recent", "rpfilter", "set", "socket", "statistic", "string", "tcpmss", "time", "tos", "ttl",
+    "TRACE", "TPROXY", "SET", "CONNMARK", "NFLOG", "NFQUEUE", "QUEUE", "CLASSIFY", "DSCP", "TCPMSS",
     "TEE", "TTL", "NETMAP", "AUDIT", "SYNPROXY", "RATEEST", "HMARK", "CONNSECMARK", "SECMARK",
 })
 """Extensions that iptables has and the model has not: named in the error, so that nobody looks for a typing mistake."""
@@ -248,6 +248,8 @@ class RuleReader:
             match.check(self.rule.proto, self.rule.proto_inverted)
         target = self.rule.target
         valid = target.check(self.rule.proto, self.rule.proto_inverted) if target else True
+        proto = 0 if self.rule.proto_inverted else self.rule.proto
+        valid = valid and all(match.only_for in (0, proto) for match in self.rule.matches)
         rules = []
         sources: list[Address | None] = [*self.sources] or [None]
         destinations: list[Address | None] = [*self.destinations] or [None]

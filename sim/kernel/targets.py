@@ -217,6 +217,40 @@ class Mark(Target):
         return Op.CALL, mark
 
 
+def _fill(packet: Packet, state: HookState, nat: Nat) -> Op:
+    packet.csum = "valid"
+    return Op.CONTINUE
+
+
+@dataclass
+class Checksum(Target):
+    """Compute the checksum that was left to the device, for one that can't (net/netfilter/xt_CHECKSUM.c)."""
+
+    name: ClassVar[str] = "CHECKSUM"
+    options: ClassVar[dict[str, int]] = {"--checksum-fill": 0}
+    tables: ClassVar[tuple[str, ...]] = ("mangle",)
+
+    fill: bool = False
+
+    def take(self, option: str, inverted: bool, values: list[str]) -> None:
+        if self.fill:
+            raise usage('CHECKSUM: option "--checksum-fill" can only be used once.')
+        if inverted:
+            raise usage('CHECKSUM: option "--checksum-fill" cannot be inverted.')
+        self.fill = True
+
+    def check(self, protocol: int, inverted: bool) -> bool:
+        if not self.fill:
+            raise usage('CHECKSUM: option "--checksum-fill" must be specified')
+        return True
+
+    def text(self) -> str:
+        return "-j CHECKSUM --checksum-fill"
+
+    def action(self, view: View) -> Action:
+        return Op.CALL, _fill
+
+
 def _untrack(packet: Packet, state: HookState, nat: Nat) -> Op:
     if packet.ct is None:
         packet.ct = UNTRACKED

@@ -187,6 +187,8 @@ def _split(text: str) -> tuple[str, int, str]:
         rest, _, suffix = text.partition("/")
         if suffix in ("tcp", "udp"):
             protocol = suffix
+        elif suffix == "sctp":
+            raise SpecError(f"{text!r} can't be asked: no probe speaks SCTP", mend="ask over tcp or udp, or ping it")
         elif suffix:
             raise SpecError(f"{text!r} is no target", mend="write it like web:80, dns:53/udp or 172.17.0.2")
     name, colon, number = rest.partition("/")[0].partition(":")

@@ -88,7 +88,7 @@ def _published(spec: Spec, boxes: list[Container]) -> Iterator[Question]:
     """Each published port: from its host over loopback and over its address, and from the first client on the wire."""
     for box in boxes:
         sources = [box.host, *(c.name for c in spec.outsiders[:1])]
-        for port in box.ports[:MAX_PORTS]:
+        for port in [each for each in box.ports if each.can_be_asked][:MAX_PORTS]:
             if port.host_port:
                 yield Question(
                     source=box.host,

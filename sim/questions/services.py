@@ -26,7 +26,7 @@ def service_questions(spec: Spec) -> Iterator[Question]:
         for client in spec.outsiders[:1]:
             for task in spec.tasks(service.name)[:1]:
                 yield Question(source=task.name, target=client.name, group=INSIDE)
-            for port in service.ports[:MAX_PORTS]:
+            for port in [each for each in service.ports if each.can_be_asked][:MAX_PORTS]:
                 yield from _published(spec, client.name, service, port)
 
 

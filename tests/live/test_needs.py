@@ -34,8 +34,15 @@ def test_a_slow_wire_needs_netem_and_a_narrow_one_tbf() -> None:
     assert needed(spec(underlay=Underlay(rate=1e9))) == {"tbf": "the rate of the link of host"}
 
 
+def test_a_published_port_of_sctp_needs_sctp_and_an_exposed_one_does_not() -> None:
+    bare = topology("t").network("front")
+    assert needed(bare.container("a", networks=["front"], expose=["2905/sctp"]).spec()) == {}
+    published = bare.container("a", networks=["front"], ports=["2905/sctp"]).spec()
+    assert needed(published) == {"sctp": "a port that a publishes"}
+
+
 def test_features_have_the_doctors_names() -> None:
-    named = {"vxlan", "macvlan", "ipvlan", "netem", "tbf", "8021q", "ip_vs"}
+    named = {"vxlan", "macvlan", "ipvlan", "netem", "tbf", "8021q", "ip_vs", "sctp"}
     assert named <= set(doctor.KERNEL)
 
 

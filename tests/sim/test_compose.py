@@ -402,3 +402,16 @@ def test_underlay_gives_the_addresses_that_the_file_does_not() -> None:
         environment={})
     assert (spec.hosts[0].address, spec.clients[0].address) == ("10.9.0.101/16", "10.9.0.200/16")
     assert (spec.underlay.mtu, spec.underlay.rate, spec.underlay.delay) == (9000, 2.5e9, 0.0005)
+
+
+def test_sctp_ports_are_published_and_a_note_says_that_nobody_asks_for_them() -> None:
+    text = ("services:\n  web: {image: x}\n"
+            "  sig: {image: x, ports: ['2905:2906/sctp', '80'], expose: ['9/sctp', '53/udp']}\n")
+    spec = loads(text, environment={})
+    sig = spec.container("sig")
+    assert sig is not None
+    assert [(port.container_port, port.protocol) for port in sig.ports] == [(2906, "sctp"), (80, "tcp")]
+    assert [str(listener) for listener in sig.listens] == ["53/udp", "80/tcp"]
+    assert {question.probe for question in spec.questions} == {"ping", "tcp", "udp"}
+    assert [note for note in spec.notes if "SCTP" in note] == [
+        "SCTP's ports are predicted as plumbing, and no question asks for them: sig"]

@@ -80,7 +80,8 @@ def test_a_line_can_say_how_long_to_wait(shop: Spec) -> None:
         ("web", "db:http", "'db:http' is no target"),
         ("web", "", "'' is no target"),
         ("web", "ftp://db", "unknown scheme 'ftp'"),
-        ("web", "db:53/sctp", "is no target; write it like"),
+        ("web", "db:53/sctp", "'db:53/sctp' can't be asked: no probe speaks SCTP"),
+        ("web", "db:53/dccp", "is no target; write it like"),
         ("web", "300.1.1.1", "'300.1.1.1' is not an IPv4 address"),
     ],
 )

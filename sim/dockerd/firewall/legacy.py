@@ -1,7 +1,7 @@
 """The rules of the 20.10 era, as the command lines that dockerd runs, in its order, with its -I and its -A.
 
 Follows libnetwork of moby v20.10: drivers/bridge/setup_ip_tables.go, iptables/iptables.go, firewall_linux.go,
-drivers/bridge/setup_ip_forwarding.go. Left out: ip6tables, firewalld, SCTP, and removing what was added.
+drivers/bridge/setup_ip_forwarding.go. Left out: ip6tables, firewalld, and removing what was added.
 """
 
 from __future__ import annotations
@@ -75,13 +75,17 @@ class LegacyFirewall:
         anywhere = mapping.host_ip == "0.0.0.0"
         dnat = (f"-p {protocol} -d {'0/0' if anywhere else mapping.host_ip} --dport {mapping.host_port} "
                 f"-j DNAT --to-destination {target}:{mapping.container_port}")
-        return [
+        rules = [
             ("nat", DOCKER, dnat if self.hairpin else f"{dnat} ! -i {bridge}"),
             ("filter", DOCKER,
              f"! -i {bridge} -o {bridge} -p {protocol} -d {target} --dport {mapping.container_port} -j ACCEPT"),
             ("nat", "POSTROUTING",
              f"-p {protocol} -s {target} -d {target} --dport {mapping.container_port} -j MASQUERADE"),
         ]
+        if protocol == "sctp":  # a veth leaves SCTP's checksum to a NIC that may not know how
+            fill = f"-p sctp --sport {mapping.container_port} -j CHECKSUM --checksum-fill"
+            rules.append(("mangle", "POSTROUTING", fill))
+        return rules
 
     def linked(self, bridge: str, parent: str, child: str, ports: Iterable[tuple[int, str]]) -> None:
         """`ChainInfo.Link`: there, and back."""

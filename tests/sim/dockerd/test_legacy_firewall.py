@@ -138,3 +138,19 @@ def test_forwarding_that_dockerd_switched_on_is_dropped_where_no_rule_accepts() 
     fw = firewall()
     fw.drop_forwarded()
     assert any(line.startswith(":FORWARD DROP") for line in fw.netns.netfilter.save()["filter"])
+
+
+def test_a_published_port_of_sctp_has_its_checksum_filled_in_and_a_tcp_one_has_not() -> None:
+    fw = firewall()
+    added(fw, bridge("br-a", 18))
+    fw.port_mapped(MAPPING)
+    assert "mangle" not in fw.netns.netfilter.save()
+    sctp = PortMapping("br-a", "sctp", "0.0.0.0", 2905, "172.18.0.2", 2906)
+    fw.port_mapped(sctp)
+    filled = "-p sctp -m sctp --sport 2906 -j CHECKSUM --checksum-fill"
+    assert chain(fw, "mangle", "POSTROUTING") == [filled]
+    assert "-d 172.18.0.2/32 ! -i br-a -o br-a -p sctp -m sctp --dport 2906 -j ACCEPT" in chain(fw, "filter", "DOCKER")
+    there = "! -i br-a -p sctp -m sctp --dport 2905 -j DNAT --to-destination 172.18.0.2:2906"
+    assert there in chain(fw, "nat", "DOCKER")
+    fw.port_unmapped(sctp)
+    assert chain(fw, "mangle", "POSTROUTING") == []

@@ -162,6 +162,7 @@ def test_a_packet_that_comes_back_over_loopback_keeps_its_connection() -> None:
 
 
 PING = Packet(ip=IPv4(1, 2, Proto.ICMP), l4=Icmp(8, 0, 1, 1))
+SCTP = Packet(ip=IPv4(1, 2, 132))
 FRAGMENT = Packet(ip=IPv4(1, 2, Proto.TCP, offset=1480))
 
 
@@ -171,6 +172,8 @@ FRAGMENT = Packet(ip=IPv4(1, 2, Proto.TCP, offset=1480))
     ("-p tcp --dport 80", syn(), True), ("-p tcp ! --dport 80", syn(), False), ("-p tcp --dport 79:81", syn(), True),
     ("-p tcp --sport 1:1023", syn(), False), ("-p tcp --syn", syn(), True), ("-p tcp ! --syn", syn(), False),
     ("-p tcp -m multiport --dports 22,80", syn(), True), ("-p tcp -m multiport ! --ports 22,80", syn(), False),
+    ("-p sctp", syn(), False), ("-p sctp --dport 80", syn(), False), ("-p sctp ! --dport 80", syn(), False),
+    ("-p sctp", SCTP, True), ("-p sctp -m sctp", SCTP, True),
     ("-p icmp --icmp-type 8", PING, True), ("-p icmp --icmp-type 8/1", PING, False),
     ("-p icmp --icmp-type any", PING, True),
     ("-p tcp --dport 80", FRAGMENT, False), ("-p tcp ! --dport 80", FRAGMENT, False), ("-p tcp", FRAGMENT, True),
@@ -232,3 +235,12 @@ def test_ports_are_drawn_anew_from_the_start_once_connections_are_forgotten() ->
         drawn.append(packet.l4.sport)
         made.flush_conntrack()
     assert drawn[0] == drawn[1] != 40000
+
+
+def test_checksum_fills_in_what_the_sender_left_to_its_device() -> None:
+    packet = syn()
+    packet.csum = "partial"
+    run(netfilter("-t mangle -A POSTROUTING -p udp -j CHECKSUM --checksum-fill"), Hook.POSTROUTING, packet)
+    assert packet.csum == "partial"
+    run(netfilter("-t mangle -A POSTROUTING -p tcp -j CHECKSUM --checksum-fill"), Hook.POSTROUTING, packet)
+    assert packet.csum == "valid"

@@ -109,6 +109,8 @@ def test_asking_whether_a_rule_exists_does_not_make_the_table() -> None:
     ("-m comment --comment 'published to the world'", '-m comment --comment "published to the world"'),
     ("-m conntrack --ctstate ESTABLISHED,RELATED", "-m conntrack --ctstate RELATED,ESTABLISHED"),
     ("-m multiport -p udp --dports 53,60:70", "-p udp -m multiport --dports 53,60:70"),
+    ("-p sctp ! --dport 0:80 --sport 9", "-p sctp -m sctp --sport 9 ! --dport 0:80"),
+    ("-p sctp -m sctp", "-p sctp -m sctp"),
     ("-m mark --mark 1/0xff", "-m mark --mark 0x1/0xff"),
     ("-p icmp --icmp-type ping", "-p icmp -m icmp --icmp-type 8"),
     ("-p tcp -j REJECT --reject-with tcp-rst", "-p tcp -j REJECT --reject-with tcp-reset"),
@@ -134,6 +136,15 @@ def test_the_source_port_rule_of_dockers_name_server_keeps_its_bare_port() -> No
     ("-A INPUT -p tcp --dport 99999", "iptables v1.8.9 (nf_tables): invalid port/service `99999' specified"),
     ("-A INPUT -j DNAT --to-destination 1.1.1.1",
      "iptables v1.8.9 (nf_tables):  RULE_APPEND failed (Invalid argument): rule in chain INPUT"),
+    ("-A INPUT -p tcp -m sctp --dport 80",
+     "iptables v1.8.9 (nf_tables):  RULE_APPEND failed (Invalid argument): rule in chain INPUT"),
+    ("-A INPUT -p sctp --dport 80 --dport 81", "iptables v1.8.9 (nf_tables): Only one `--destination-port' allowed"),
+    ("-A INPUT -j CHECKSUM --checksum-fill",
+     "iptables v1.8.9 (nf_tables):  RULE_APPEND failed (Invalid argument): rule in chain INPUT"),
+    ("-t mangle -A INPUT -j CHECKSUM",
+     'iptables v1.8.9 (nf_tables): CHECKSUM: option "--checksum-fill" must be specified'),
+    ("-t mangle -A INPUT -j CHECKSUM ! --checksum-fill",
+     'iptables v1.8.9 (nf_tables): CHECKSUM: option "--checksum-fill" cannot be inverted.'),
     ("-A INPUT -m limit --limit 3/s", "iptables v1.8.9 (nf_tables): the match `limit' is not modelled by Hopcast"),
 ])
 def test_a_wrong_command_is_refused_in_the_words_of_the_tool(command: str, words: str) -> None:
@@ -183,8 +194,8 @@ def matches(draw: st.DrawFn) -> str:
     for option, values in (("-s", networks), ("-d", networks), ("-i", devices), ("-o", devices)):
         if draw(st.booleans()):
             parts.append(f"{draw(bang)}{option} {draw(values)}")
-    proto = draw(st.sampled_from(["", "tcp", "udp", "icmp", "all"]))
-    if proto in ("tcp", "udp"):
+    proto = draw(st.sampled_from(["", "tcp", "udp", "sctp", "icmp", "all"]))
+    if proto in ("tcp", "udp", "sctp"):
         extra = draw(st.sampled_from(["", "--dport", "--sport", "both", "multiport"]))
         text = {"": "", "multiport": f"-m multiport {draw(bang)}--dports {draw(ports)},{draw(ports)}",
                 "both": f"{draw(bang)}--sport {draw(ports)} {draw(bang)}--dport {draw(ports)}"}.get(
@@ -209,7 +220,7 @@ TARGETS = {
                "USER", "MARK --set-mark 3"],
     "nat": ["ACCEPT", "RETURN", "USER", "LOG"],
     "raw": ["DROP", "NOTRACK", "ACCEPT", "CT --notrack"],
-    "mangle": ["MARK --or-mark 0x10", "ACCEPT", "DROP"],
+    "mangle": ["MARK --or-mark 0x10", "CHECKSUM --checksum-fill", "ACCEPT", "DROP"],
 }
 NAT_TARGETS = {
     "PREROUTING": ["DNAT --to-destination 172.17.0.2", "REDIRECT"],
