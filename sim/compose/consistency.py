@@ -110,10 +110,35 @@ def _volume(entry: Item) -> str:
     if isinstance(entry.value, dict):
         said = entry.value.get("source")
         return said.text() if said is not None and entry.value["type"].value == "volume" else ""
-    parts = entry.text().split(":")
-    source = parts[0]
-    windows = len(source) == 1 and source.isalpha() and len(parts) > 1 and parts[1][:1] in ("/", "\\")
-    return "" if len(parts) == 1 or windows or source[:1] in (".", "/", "~", "\\") else source
+    source, *target = _sections(entry)
+    path = source[:1] in (".", "/", "~") or source.startswith("\\\\") or _drive(source[:1], source[1:2])
+    return source if target and not path else ""
+
+
+def _sections(entry: Item) -> list[str]:
+    """What stands between the colons of a short volume (compose-go's format/volume.go). Raises SpecError."""
+    text = entry.text()
+    if not text:
+        entry.fail("a volume is empty", "write it like data:/var/lib/data")
+    if len(text.encode()) < 3:
+        return [text]
+    found, section = [], ""
+    for char in (*text, ""):
+        if char not in (":", "") or _drive(section, char):
+            section += char
+            continue
+        if not section:
+            entry.fail(f"{text!r} has an empty section between colons", "write it like data:/var/lib/data")
+        found.append(section)
+        section = ""
+        if char and len(found) > 2:
+            entry.fail(f"{text!r} has too many colons", "write it like data:/var/lib/data:ro")
+    return found
+
+
+def _drive(before: str, char: str) -> bool:
+    """Does a colon belong to a drive of Windows? Compose takes every name of one letter for one."""
+    return char == ":" and len(before) == 1 and before.isalpha()
 
 
 def _check_scale(fields: Mapping[str, Item], *, named: bool) -> None:
