@@ -39,6 +39,7 @@ def check(read: Project, *, stack: bool = False) -> None:
                 "it has two or more of letters, digits and _.-")
         _check_scale(fields, named="container_name" in fields and not stack)
         _check_health(fields)
+        _check_build(fields, top)
         _check_files(fields, read.variables.values)
         called = fields["container_name"].text() if "container_name" in fields else ""
         if called and names.setdefault(called, name) != name:
@@ -86,23 +87,30 @@ def _check_dependencies(name: str, fields: Mapping[str, Item], running: Mapping[
 
 def _check_resources(fields: Mapping[str, Item], top: Mapping[str, Item]) -> None:
     """Volumes, secrets, configs and models that a service uses are declared."""
-    def declared(kind: str, key: str, item: Item) -> None:
-        known = top[kind].mapping() if kind in top else {}
-        if key not in known:
-            item.fail(f"unknown {kind.removesuffix('s')} {key!r}",
-                      did_you_mean(key, known) if known else f"declare it under the top-level `{kind}:`")
-
     for entry in fields["volumes"].sequence() if "volumes" in fields else []:
         source = _volume(entry)
         if source:
-            declared("volumes", source, entry)
+            _declared(top, "volumes", entry, source)
     for kind in ("secrets", "configs"):
         for entry in fields[kind].sequence() if kind in fields else []:
-            said = entry.mapping().get("source") if isinstance(entry.value, dict) else entry
-            if said is not None:
-                declared(kind, said.text(), said)
+            _declared(top, kind, _source(entry))
     for key, entry in fields["models"].mapping().items() if "models" in fields else ():
-        declared("models", key, entry)
+        _declared(top, "models", entry, key)
+
+
+def _declared(top: Mapping[str, Item], kind: str, item: Item, key: str = "") -> None:
+    """`key`: what it names, where the item is not just that."""
+    known, key = top[kind].mapping() if kind in top else {}, key or item.text()
+    if key not in known:
+        item.fail(f"unknown {kind.removesuffix('s')} {key!r}",
+                  did_you_mean(key, known) if known else f"declare it under the top-level `{kind}:`")
+
+
+def _source(entry: Item) -> Item:
+    """What a secret or config of a service names."""
+    if not isinstance(entry.value, dict):
+        return entry
+    return entry.mapping().get("source") or entry.holding("")
 
 
 def _volume(entry: Item) -> str:
@@ -139,6 +147,24 @@ def _sections(entry: Item) -> list[str]:
 def _drive(before: str, char: str) -> bool:
     """Does a colon belong to a drive of Windows? Compose takes every name of one letter for one."""
     return char == ":" and len(before) == 1 and before.isalpha()
+
+
+def _check_build(fields: Mapping[str, Item], top: Mapping[str, Item]) -> None:
+    build = fields.get("build")
+    said = build.mapping() if build is not None and isinstance(build.value, dict) else {}
+    if all(key in said and said[key].text() for key in ("dockerfile", "dockerfile_inline")):
+        said["dockerfile_inline"].fail("a build with dockerfile and dockerfile_inline", "keep one of them")
+    platforms = [item.text() for item in said["platforms"].texts()] if "platforms" in said else []
+    wanted = fields["platform"].text() if "platform" in fields else ""
+    if platforms and wanted and wanted not in platforms:
+        said["platforms"].fail(f"the service's platform {wanted!r} is none that is built", f"add {wanted!r}")
+    for entry in said["secrets"].sequence() if "secrets" in said else []:
+        _declared(top, "secrets", _source(entry))
+    develop = fields["develop"].mapping() if "develop" in fields and fields["develop"].value else {}
+    for watched in develop["watch"].sequence() if "watch" in develop and develop["watch"].value else []:
+        rule = watched.mapping()
+        if rule["action"].text().startswith("sync") and ("target" not in rule or not rule["target"].text()):
+            watched.fail(f"{rule['action'].text()!r} needs a target", "give one, or let it rebuild")
 
 
 def _check_scale(fields: Mapping[str, Item], *, named: bool) -> None:
